@@ -1,0 +1,1 @@
+//! Registry, channels, rounds and readers.

@@ -1,0 +1,1 @@
+//! Virtual clock, session pairs, fault proxy, history checker and fake clients.

@@ -1,0 +1,1 @@
+//! Tokio drivers: WebSocket, SSE, stream, poll.

@@ -1,0 +1,1 @@
+//! Sans-IO server side of RFC 6455.

@@ -1,0 +1,1 @@
+//! Scenario and conformance tests of the whole product.
