@@ -1,1 +1,13 @@
-//! The trait behind a channel, the in-memory broker and the contract suite.
+//! The trait behind a channel, the in-memory broker and the contract suite that any broker passes.
+
+pub mod append;
+pub mod broker;
+pub mod budget;
+pub mod policy;
+pub mod read;
+
+pub use append::{Append, Appending, Author};
+pub use broker::{Broker, Sink};
+pub use budget::Budget;
+pub use policy::{ChannelPolicy, Policies};
+pub use read::{Bound, Bounds, ChannelInfo, Keyed, KeyedSlice, Lost, Read, ReadBack, Slice};

@@ -1,1 +1,26 @@
-//! The native protocol of Fanfare: commands, events, codes and their JSON and MessagePack codecs.
+//! The native protocol of Fanfare: names, positions, messages, commands, events, codes and their codecs.
+//!
+//! Pure: no IO, no clock. The wire contract is `docs/protocol.md`.
+#![deny(clippy::indexing_slicing)]
+
+pub mod client;
+pub mod code;
+pub mod command;
+pub mod event;
+pub mod message;
+pub mod name;
+pub mod options;
+pub mod position;
+pub mod problem;
+pub mod rights;
+
+pub use client::{ClientId, SessionId};
+pub use code::Code;
+pub use command::{Command, Publish, Ref, Request};
+pub use event::{Event, Presence, PresenceAction, Reply};
+pub use message::{Data, Member, Message};
+pub use name::{ChannelName, EventName};
+pub use options::{Ack, Start, SubscribeOptions};
+pub use position::{Cursor, Epoch, Position};
+pub use problem::Problem;
+pub use rights::{Grant, Identity, Pattern, Right, Rights};

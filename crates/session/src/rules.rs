@@ -1,0 +1,82 @@
+//! What configuration allows: rights by namespace, and limits. Read anew at each check, so that a reload takes effect at once.
+use fanfare_protocol::{Code, Identity, Problem, Right, Rights};
+
+/// Configuration as a session sees it.
+pub trait Rules: Send + Sync + 'static {
+    /// What the channel's namespace allows anybody.
+    fn anonymous(&self, channel: &str) -> Rights;
+    /// What it allows any authenticated user besides.
+    fn authenticated(&self, channel: &str) -> Rights;
+    /// Whether the namespace has presence.
+    fn presence(&self, channel: &str) -> bool;
+    /// Whether the namespace is keyed.
+    fn keyed(&self, channel: &str) -> bool;
+    /// The limits.
+    fn limits(&self) -> Limits;
+}
+
+/// Limits of one connection. Sizes in bytes, times in milliseconds.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Limits {
+    /// Largest `data` of a message, compact.
+    pub message_bytes: usize,
+    /// Channels that one connection may read.
+    pub channels_per_connection: usize,
+    /// Channels that one connection may be a member of.
+    pub memberships_per_connection: usize,
+    /// Commands waiting for an earlier one of their channel.
+    pub pending_commands: usize,
+    /// Commands a second that one connection may send, on average; 0: no limit.
+    pub commands_per_second: u32,
+    /// Commands that may come at once above the average.
+    pub commands_burst: u32,
+    /// The server pings so often.
+    pub ping_ms: u64,
+    /// Silence after a ping that ends a connection.
+    pub pong_ms: u64,
+    /// A blocked connection whose socket accepts nothing for so long ends.
+    pub stall_ms: u64,
+    /// A publish with an id may be repeated so long.
+    pub idempotency_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 64 << 10,
+            channels_per_connection: 128,
+            memberships_per_connection: 128,
+            pending_commands: 1000,
+            commands_per_second: 0,
+            commands_burst: 1000,
+            ping_ms: 25_000,
+            pong_ms: 10_000,
+            stall_ms: 120_000,
+            idempotency_ms: 300_000,
+        }
+    }
+}
+
+/// Whether an identity may do this: what its credentials grant and what configuration grants add up.
+///
+/// # Errors
+/// `unauthorized` without credentials, `forbidden` with.
+pub fn check(
+    rules: &dyn Rules,
+    identity: &Identity,
+    right: Right,
+    channel: &str,
+    event: Option<&str>,
+) -> Result<(), Problem> {
+    let by_rules = rules.anonymous(channel).has(right)
+        || (!identity.is_anonymous() && rules.authenticated(channel).has(right));
+    if by_rules || identity.allows(right, channel, event) {
+        return Ok(());
+    }
+    let what = right.name();
+    Err(if identity.is_anonymous() {
+        Problem::new(Code::Unauthorized, format!("{what} on {channel} needs credentials"))
+    } else {
+        Problem::new(Code::Forbidden, format!("these credentials do not allow {what} on {channel}"))
+    })
+}
