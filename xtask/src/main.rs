@@ -1,2 +1,52 @@
-//! Everything CI runs.
-fn main() {}
+//! The workspace's own commands: `cargo xtask test`, `tidy`, `generate`, ...
+//!
+//! Everything CI does is here, so that it runs the same on a laptop.
+
+mod generate;
+mod steps;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [STEP...]   everything CI checks: fmt, tidy, clippy, wasm, test, scenarios, deny.
+                   Names select steps; with none, all of them run.
+  tidy             the rules of this repository that rustc and clippy do not know:
+                   pure crates stay pure, dependency arrows run one way, files stay
+                   short, generated files are fresh
+  generate         write the generated files again (docs/protocol.md's tables, docs/vectors)
+  help             this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<(), String> {
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", args),
+    };
+    let root = tools::workspace_root()?;
+    match command {
+        "test" => test::run(&root, rest),
+        "tidy" => tidy::run(&root),
+        "generate" => generate::write(&root),
+        "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no command `{other}`; `cargo xtask help` lists them")),
+    }
+}
