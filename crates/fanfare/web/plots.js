@@ -1,0 +1,133 @@
+// uPlot, dressed by the stylesheet: every colour is a custom property read at drawing time, so a change of theme is a redraw.
+
+import { WINDOW_S } from './metrics.js';
+import * as format from './format.js';
+
+const { uPlot } = globalThis;
+const FONT = '11px system-ui, sans-serif';
+
+const colour = (name) => () => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Latencies share one logarithmic scale, in ms, so that cards can be compared by eye. */
+const LATENCY_RANGE = [0.5, 20000];
+const LATENCY_MARKS = [1, 100, 10000];
+
+/** A line of a plot, with a soft fill down to the axis when `fill` is given. */
+function line(stroke, fill, options = {}) {
+  return { stroke: colour(stroke), fill: fill && colour(fill), width: 1.5, points: { show: false }, ...options };
+}
+
+/** A plot of the last minute in `element`, as large as it, until the end of the page. */
+export class Plot {
+  #plot;
+
+  /**
+   * `lines` are uPlot's series; `range`, `splits`, `values`, `size` and `distr` its value axis; `times` shows the time axis,
+   * `grid: false` makes it a sparkline; `onPoint(index | null, plot)` follows the pointer.
+   */
+  constructor(element, clock, { lines, range, grid = true, times = grid, values, splits, size = 52, distr = 1, onPoint }) {
+    const axis = {
+      stroke: colour('--muted'),
+      font: FONT,
+      ticks: { show: false },
+      grid: { stroke: colour('--grid'), width: 1 },
+    };
+    const now = () => clock.now() / 1000;
+    this.#plot = new uPlot(
+      {
+        width: element.clientWidth || 200,
+        height: element.clientHeight || 40,
+        legend: { show: false },
+        padding: grid ? [8, 4, 0, 0] : [3, 1, 3, 1],
+        cursor: {
+          show: onPoint !== undefined,
+          y: false,
+          drag: { x: false, y: false },
+          points: { size: 6 },
+        },
+        scales: { x: { time: false, range: () => [now() - WINDOW_S, now()] }, y: { range, distr } },
+        axes: [
+          {
+            ...axis,
+            show: grid && times,
+            size: 24,
+            space: 60,
+            incrs: [15, 30, 60],
+            values: (_, marks) => marks.map((mark) => format.timeOfDay(mark * 1000, true)),
+          },
+          { ...axis, show: grid, size, gap: 4, space: 28, values: (_, marks) => marks.map(values ?? String), splits },
+        ],
+        series: [{}, ...lines],
+        hooks: onPoint && { setCursor: [(plot) => onPoint(plot.cursor.idx ?? null, plot)] },
+      },
+      Array.from({ length: lines.length + 1 }, () => []),
+      element,
+    );
+    new ResizeObserver(() => {
+      if (element.clientWidth > 0) this.#plot.setSize({ width: element.clientWidth, height: element.clientHeight });
+    }).observe(element);
+    addEventListener('themechange', () => this.#plot.redraw(false));
+  }
+
+  /** Shows `columns`, moved to the present. */
+  draw(columns) {
+    this.#plot.setData(columns);
+  }
+}
+
+const fromZero = (least) => (_, __, max) => [0, Math.max(least, (max ?? 0) * 1.15)];
+
+export function cpuPlot(element, clock, onPoint) {
+  return new Plot(element, clock, {
+    lines: [line('--accent', '--accent-soft')],
+    range: () => [0, 100],
+    values: (value) => `${value}%`,
+    size: 44,
+    onPoint,
+  });
+}
+
+/** `total()` is the height of the plot: the host's memory in bytes. */
+export function memoryPlot(element, clock, total, onPoint) {
+  return new Plot(element, clock, {
+    lines: [line('--accent', '--accent-soft')],
+    range: (_, __, max) => [0, total() || (max ?? 1) * 1.2],
+    // Halves of the whole: powers of ten would be odd numbers of GiB.
+    splits: (plot) => [0, 0.5, 1].map((part) => part * plot.scales.y.max),
+    values: (value) => format.memory(value),
+    size: 60,
+    onPoint,
+  });
+}
+
+export function networkPlot(element, clock, onPoint) {
+  return new Plot(element, clock, {
+    lines: [line('--accent', '--accent-soft'), line('--second', undefined, { dash: [5, 3] })],
+    range: fromZero(1000),
+    values: (value) => format.rate(value),
+    size: 66,
+    onPoint,
+  });
+}
+
+export function cpuSparkline(element, clock) {
+  return new Plot(element, clock, {
+    lines: [line('--accent', '--accent-soft')],
+    range: () => [0, 100],
+    grid: false,
+  });
+}
+
+export function latencyPlot(element, clock) {
+  const inRange = (value) => Math.min(Math.max(value, LATENCY_RANGE[0] * 1.2), LATENCY_RANGE[1]);
+  const plot = new Plot(element, clock, {
+    lines: [line('--second', undefined, { width: 1, points: { show: true, size: 3, fill: colour('--second') } })],
+    range: () => LATENCY_RANGE,
+    distr: 3,
+    splits: () => LATENCY_MARKS,
+    times: false,
+    values: (value) => (value === null ? '' : format.latency(value).replace('.0', '')),
+    size: 40,
+  });
+  return { draw: ([times, latencies]) => plot.draw([times, latencies.map(inRange)]) };
+}
