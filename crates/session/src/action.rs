@@ -42,6 +42,20 @@ pub struct Close {
     pub reason: String,
 }
 
+/// A close frame's reason is at most so long (RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code).
+const REASON_BYTES: usize = 123;
+
+impl Close {
+    /// The close that ends a connection because of this problem.
+    pub fn of(problem: &Problem) -> Self {
+        let mut reason = format!("{}: {}", problem.code.name(), problem.detail);
+        while reason.len() > REASON_BYTES {
+            reason.pop();
+        }
+        Self { code: problem.code.close(), reason }
+    }
+}
+
 /// Who publishes or enters.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Author {
@@ -169,7 +183,7 @@ pub struct Subscribed {
 pub enum Sign {
     /// Bytes came in.
     Received,
-    /// The socket accepted bytes.
+    /// The socket accepted bytes. Those of a ping alone are no sign; the first acceptance after a ping is taken for its own.
     Accepted,
     /// Output is waiting for the socket.
     Blocked,

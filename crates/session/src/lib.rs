@@ -2,7 +2,18 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod action;
+mod answers;
+mod auth;
+mod bucket;
+mod calls;
+mod channels;
+pub mod checks;
+mod commands;
+pub mod liveness;
 pub mod rules;
+pub mod session;
+mod timeline;
 
 pub use action::{Action, Author, Close, HubCall, HubEvent, Now, Sign, Subscribed, Ticket};
 pub use rules::{Limits, Rules, check};
+pub use session::{Opening, Session};

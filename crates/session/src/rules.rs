@@ -57,7 +57,8 @@ impl Default for Limits {
     }
 }
 
-/// Whether an identity may do this: what its credentials grant and what configuration grants add up.
+/// Whether an identity may do this: what its credentials grant and what configuration grants add up. A channel that the token itself
+/// subscribes its client to (`channels`) may be read.
 ///
 /// # Errors
 /// `unauthorized` without credentials, `forbidden` with.
@@ -70,7 +71,8 @@ pub fn check(
 ) -> Result<(), Problem> {
     let by_rules = rules.anonymous(channel).has(right)
         || (!identity.is_anonymous() && rules.authenticated(channel).has(right));
-    if by_rules || identity.allows(right, channel, event) {
+    let own = right == Right::Subscribe && identity.channels.iter().any(|name| **name == *channel);
+    if by_rules || own || identity.allows(right, channel, event) {
         return Ok(());
     }
     let what = right.name();

@@ -1,0 +1,63 @@
+//! What a command must satisfy before it reaches the hub, besides rights. HTTP handlers use the same checks.
+use fanfare_protocol::{ChannelName, Code, Data, Identity, Problem, Publish, Right, SubscribeOptions};
+
+use crate::{Limits, Rules};
+
+/// The rights that a subscription with these options needs: `last` reads the past by count, `presence` sees members.
+pub fn rights_to_subscribe(options: &SubscribeOptions) -> impl Iterator<Item = Right> {
+    let history = options.start.last.is_some().then_some(Right::History);
+    let presence = options.presence.then_some(Right::Presence);
+    [Some(Right::Subscribe), history, presence].into_iter().flatten()
+}
+
+/// Whether the channel's namespace can serve these options.
+///
+/// # Errors
+/// `bad_request` for a snapshot of a namespace that is not keyed, or member events where there are no members.
+pub fn check_options(
+    rules: &dyn Rules,
+    channel: &ChannelName,
+    options: &SubscribeOptions,
+) -> Result<(), Problem> {
+    if options.start.snapshot && !rules.keyed(channel) {
+        return Err(Problem::new(Code::BadRequest, format!("{channel} is not keyed and has no snapshot"))
+            .remedy("subscribe without snapshot, or set keyed = true for the namespace"));
+    }
+    if options.presence { check_presence(rules, channel) } else { Ok(()) }
+}
+
+/// Whether the channel's namespace has presence.
+///
+/// # Errors
+/// `bad_request` when it has not.
+pub fn check_presence(rules: &dyn Rules, channel: &ChannelName) -> Result<(), Problem> {
+    if rules.presence(channel) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::BadRequest, format!("{channel} has no presence"))
+        .remedy("set presence = true for the namespace"))
+}
+
+/// Whether a payload is within the limit.
+///
+/// # Errors
+/// `too_large`, naming both sizes.
+pub fn check_size(limits: &Limits, data: &Data) -> Result<(), Problem> {
+    if data.len() <= limits.message_bytes {
+        return Ok(());
+    }
+    let detail = format!("data is {} bytes; at most {} are allowed", data.len(), limits.message_bytes);
+    Err(Problem::new(Code::TooLarge, detail))
+}
+
+/// Whether a message may be published by this identity as far as its fields go; the right is checked by [`crate::check`].
+///
+/// # Errors
+/// `too_large`, or `bad_request` when a client that is no API key names another client as the origin.
+pub fn check_message(limits: &Limits, identity: &Identity, publish: &Publish) -> Result<(), Problem> {
+    if publish.client.is_some() && identity.api_key.is_none() {
+        return Err(Problem::new(Code::BadRequest, "only an API key may name the publishing client")
+            .remedy("publish without the field client"));
+    }
+    check_size(limits, &publish.data)
+}
