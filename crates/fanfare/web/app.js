@@ -15,6 +15,7 @@ const LOBBY = 'chat:lobby';
 /** A minute of samples: three keys a second. */
 const LAST = 180;
 const TICK_MS = 250;
+const DRAW_AFTER_MS = 60;
 const HIDDEN_MS = 10000;
 
 const TRANSPORTS = [
@@ -45,15 +46,20 @@ const cards = TRANSPORTS.map(({ title, note, open, holdsHttp }) => {
 });
 const chat = new ChatView({ channel: LOBBY, session, clock, onChange: summarise });
 
-/** However many messages come in one go, the plots are drawn once a frame. */
+/**
+ * However many messages come in one go, and from how many transports, the plots are drawn once, a little later: drawing
+ * while the others still arrive would be measured as their latency.
+ */
 function redrawSoon() {
   if (dirty) return;
   dirty = true;
-  requestAnimationFrame(() => {
-    dirty = false;
-    host.draw();
-    for (const { card } of cards) card.draw();
-  });
+  setTimeout(() => requestAnimationFrame(draw), DRAW_AFTER_MS);
+}
+
+function draw() {
+  dirty = false;
+  host.draw();
+  for (const { card } of cards) card.draw();
 }
 
 /** The pill in the header: the state of all connections of the page. */
@@ -117,7 +123,11 @@ function fillCommands() {
     const row = document.querySelector(`[data-command="${name}"]`);
     const code = row.querySelector('code');
     const button = row.querySelector('button');
-    code.textContent = command;
+    // Long addresses may be broken at their slashes; what is copied stays one line.
+    command.split(/(?=\/v1|\/chat|\/messages)/).forEach((part, index) => {
+      if (index > 0) code.append(document.createElement('wbr'));
+      code.append(part);
+    });
     button.addEventListener('click', () => copy(code, button));
   }
 }

@@ -12,10 +12,10 @@ const WORDS = {
   failed: 'stopped',
 };
 
-/** "reconnecting in 2.1 s" while the time is known, else the word alone. */
+/** "retry in 2.1 s" while the time is known, else the word for the state. */
 export function describe({ name, retryAt }) {
   const left = retryAt === undefined ? 0 : retryAt - performance.now();
-  return left > 50 ? `${WORDS[name]} in ${(left / 1000).toFixed(1)} s` : WORDS[name];
+  return left > 50 ? `retry in ${(left / 1000).toFixed(1)} s` : WORDS[name];
 }
 
 export class Card {

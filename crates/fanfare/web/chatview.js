@@ -125,6 +125,7 @@ export class ChatView {
     remember(NAME_KEY, name);
     byId('join').hidden = name !== null;
     byId('say').hidden = name === null;
+    byId('leave').hidden = name === null;
     byId('text').setAttribute('aria-label', name === null ? 'Message' : `Message as ${name}`);
     byId('text').placeholder = name === null ? '' : `Message as ${name}`;
   }

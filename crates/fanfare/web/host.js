@@ -14,7 +14,11 @@ const READINGS = {
 };
 const LINES = { cpu: 1, memory: 1, network: 2 };
 
+/** A sample older than this, in seconds, is not `now`. */
+const FRESH_S = 4;
+
 export class HostView {
+  #clock;
   #series = new HostSeries();
   #plots;
   #cores = document.getElementById('cores');
@@ -22,6 +26,7 @@ export class HostView {
   #pointed = new Map();
 
   constructor(clock) {
+    this.#clock = clock;
     const element = (kind) => document.querySelector(`[data-plot="${kind}"]`);
     const pointer = (kind) => (index, plot) => {
       if (index === null) this.#pointed.delete(kind);
@@ -56,7 +61,8 @@ export class HostView {
     const sample = (at !== undefined && series.at(at)) || series.newest;
     const text = sample === undefined ? '–' : READINGS[kind](sample.data);
     document.querySelector(`[data-reading="${kind}"]`).textContent = text;
-    const time = sample !== undefined && at !== undefined ? format.timeOfDay(sample.at * 1000, true) : 'now';
+    const current = sample === series.newest && this.#clock.now() / 1000 - (sample?.at ?? 0) < FRESH_S;
+    const time = sample === undefined ? '' : current ? 'now' : format.timeOfDay(sample.at * 1000, true);
     document.querySelector(`[data-reading-time="${kind}"]`).textContent = time;
   }
 

@@ -6,7 +6,19 @@ import * as format from './format.js';
 const { uPlot } = globalThis;
 const FONT = '11px system-ui, sans-serif';
 
-const colour = (name) => () => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colours = new Map();
+addEventListener('themechange', () => colours.clear());
+
+/** A custom property, looked up once a theme: asking the browser at every stroke would have it compute styles each time. */
+function colour(name) {
+  return () => {
+    if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return colours.get(name);
+  };
+}
+
+/** Width in px of the labels of a card's two plots: the same, so that their times line up. */
+const SPARK_GUTTER = 46;
 
 /** Latencies share one logarithmic scale, in ms, so that cards can be compared by eye. */
 const LATENCY_RANGE = [0.5, 20000];
@@ -22,10 +34,10 @@ export class Plot {
   #plot;
 
   /**
-   * `lines` are uPlot's series; `range`, `splits`, `values`, `size` and `distr` its value axis; `times` shows the time axis,
-   * `grid: false` makes it a sparkline; `onPoint(index | null, plot)` follows the pointer.
+   * `lines` are uPlot's series; `range`, `splits`, `values`, `size` and `distr` its value axis; `times` shows the time axis;
+   * `onPoint(index | null, plot)` follows the pointer.
    */
-  constructor(element, clock, { lines, range, grid = true, times = grid, values, splits, size = 52, distr = 1, onPoint }) {
+  constructor(element, clock, { lines, range, times = true, values, splits, size = 52, distr = 1, onPoint }) {
     const axis = {
       stroke: colour('--muted'),
       font: FONT,
@@ -38,7 +50,7 @@ export class Plot {
         width: element.clientWidth || 200,
         height: element.clientHeight || 40,
         legend: { show: false },
-        padding: grid ? [8, 4, 0, 0] : [3, 1, 3, 1],
+        padding: [8, 4, times ? 0 : 8, 0],
         cursor: {
           show: onPoint !== undefined,
           y: false,
@@ -49,13 +61,23 @@ export class Plot {
         axes: [
           {
             ...axis,
-            show: grid && times,
-            size: 24,
+            show: times,
+            size: 28,
+            gap: 8,
             space: 60,
             incrs: [15, 30, 60],
-            values: (_, marks) => marks.map((mark) => format.timeOfDay(mark * 1000, true)),
+            // The last one would be cut off by the edge.
+            values: (_, marks) => marks.map((mark) => (mark > now() - 5 ? '' : format.timeOfDay(mark * 1000, true))),
           },
-          { ...axis, show: grid, size, gap: 4, space: 28, values: (_, marks) => marks.map(values ?? String), splits },
+          {
+            ...axis,
+            size,
+            gap: 4,
+            space: 28,
+            splits,
+            values: (_, marks) => marks.map(values ?? String),
+            filter: splits && ((_, marks) => marks),
+          },
         ],
         series: [{}, ...lines],
         hooks: onPoint && { setCursor: [(plot) => onPoint(plot.cursor.idx ?? null, plot)] },
@@ -81,7 +103,7 @@ export function cpuPlot(element, clock, onPoint) {
   return new Plot(element, clock, {
     lines: [line('--accent', '--accent-soft')],
     range: () => [0, 100],
-    values: (value) => `${value}%`,
+    values: (value) => `${value} %`,
     size: 44,
     onPoint,
   });
@@ -114,7 +136,10 @@ export function cpuSparkline(element, clock) {
   return new Plot(element, clock, {
     lines: [line('--accent', '--accent-soft')],
     range: () => [0, 100],
-    grid: false,
+    times: false,
+    splits: () => [0, 100],
+    values: (value) => `${value} %`,
+    size: SPARK_GUTTER,
   });
 }
 
@@ -126,8 +151,8 @@ export function latencyPlot(element, clock) {
     distr: 3,
     splits: () => LATENCY_MARKS,
     times: false,
-    values: (value) => (value === null ? '' : format.latency(value).replace('.0', '')),
-    size: 40,
+    values: (value) => format.latency(value).replace('.0', ''),
+    size: SPARK_GUTTER,
   });
   return { draw: ([times, latencies]) => plot.draw([times, latencies.map(inRange)]) };
 }
