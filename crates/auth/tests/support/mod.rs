@@ -1,0 +1,37 @@
+//! What the tests share.
+#![allow(dead_code, reason = "each test binary uses a part")]
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::hmac;
+
+/// The time of the tests, in seconds since 1970.
+pub const NOW_S: u64 = 1_800_000_000;
+/// The same in milliseconds.
+pub const NOW: u64 = NOW_S * 1_000;
+/// The secret of the tests.
+pub const SECRET: &str = "a secret for tests only, 32 bytes";
+
+/// base64url without padding.
+pub fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// An HS256 token whose claims are this text, JSON or not.
+pub fn sign_hs256(claims: &str) -> String {
+    let signed = format!("{}.{}", encode(r#"{"alg":"HS256","typ":"JWT"}"#), encode(claims));
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
+    format!("{signed}.{}", encode(tag))
+}
+
+/// The outcome of a future that must not wait for anything.
+pub fn now_or_never<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits"),
+    }
+}
