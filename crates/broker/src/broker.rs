@@ -67,6 +67,11 @@ pub trait Broker: Send + Sync + 'static {
     /// Ends [`Broker::interest`].
     fn disinterest(&self, channel: &ChannelName);
 
+    /// Whether every commit reaches the sink for certain, so that heads need no audit.
+    fn delivers_all(&self) -> bool {
+        false
+    }
+
     /// Channels that hold messages, by name: at most `limit` whose names begin with `prefix` and stand after `after`.
     fn channels<'a>(
         &'a self,

@@ -1,0 +1,207 @@
+//! A channel that this node reads: its tail, its shards, and who waits for it.
+use std::sync::Arc;
+
+use fanfare_protocol::{ChannelName, Epoch, Message};
+use tokio::sync::{Notify, OnceCell};
+
+use crate::{
+    connection::Connection,
+    place::Place,
+    reader::ReaderKey,
+    roster::Roster,
+    shard::{Entry, Pace, SHARD_READERS, Shard},
+    sync::{Mutex, Ordering},
+    tail::Tail,
+};
+
+/// A channel with interest on this node. The registry holds it while it is read or watched, and a while after.
+pub struct Channel {
+    /// Its name; internal for the hidden channel of another one's members.
+    pub name: ChannelName,
+    /// Set once the broker has confirmed interest and the tail stands at the head.
+    pub ready: OnceCell<()>,
+    /// Woken when the slowest shard has moved.
+    pub room: Notify,
+    /// Woken by every delivery: polls and in-process subscriptions.
+    pub watch: Notify,
+    state: Mutex<ChannelState>,
+}
+
+/// What the channel lock guards.
+pub struct ChannelState {
+    /// The newest messages; none until the broker has confirmed interest and told the head.
+    pub tail: Option<Tail>,
+    /// Messages that were delivered before the head was known.
+    pub early: Vec<Arc<Message>>,
+    /// Everyone who is stepped.
+    pub shards: Vec<Arc<Shard>>,
+    /// Members, on hidden channels.
+    pub roster: Option<Box<Roster>>,
+    /// Polls and in-process subscriptions that count on deliveries.
+    pub watchers: usize,
+    /// Subscribing tasks between look-up and registration.
+    pub joining: usize,
+    /// Removed from the registry: look the name up again.
+    pub closed: bool,
+    /// Sweeps since the last reader or watcher left.
+    pub idle_sweeps: u32,
+    /// A repair of a hole in the deliveries is under way.
+    pub repairing: bool,
+}
+
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Channel({})", self.name)
+    }
+}
+
+/// What to do after messages were taken.
+#[derive(Default)]
+pub struct Taken {
+    /// Shards whose round must be scheduled.
+    pub kick: Vec<Arc<Shard>>,
+    /// The deliveries have a hole: this range must be read from the broker first.
+    pub hole: bool,
+    /// Bytes by which the tail grew (or shrank).
+    pub grown: isize,
+}
+
+impl Channel {
+    /// A channel whose head is not known yet.
+    pub fn new(name: ChannelName) -> Self {
+        let state = ChannelState {
+            tail: None,
+            early: Vec::new(),
+            shards: Vec::new(),
+            roster: None,
+            watchers: 0,
+            joining: 0,
+            closed: false,
+            idle_sweeps: 0,
+            repairing: false,
+        };
+        Self {
+            name,
+            ready: OnceCell::new(),
+            room: Notify::new(),
+            watch: Notify::new(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The channel lock.
+    pub fn lock(&self) -> crate::sync::MutexGuard<'_, ChannelState> {
+        self.state.lock()
+    }
+
+    /// How many bytes the slowest shard is behind the head.
+    pub fn lag(&self) -> u64 {
+        let state = self.lock();
+        let Some(tail) = &state.tail else { return 0 };
+        let head = tail.weight();
+        state
+            .shards
+            .iter()
+            .filter(|s| s.pace == Pace::Live)
+            .map(|s| head - s.state.lock().weight.min(head))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Decides under the shard lock whether a reader that has caught up is in step again.
+    pub fn rejoin(&self, connection: &Arc<Connection>, key: ReaderKey) -> bool {
+        let state = self.lock();
+        let Some(tail) = &state.tail else { return false };
+        let (epoch, head) = (tail.epoch(), tail.head());
+        let Some(shard) = connection.shard_of(key) else { return true };
+        let shard_state = shard.state.lock();
+        connection.join_at(key, epoch, head, shard_state.at)
+    }
+}
+
+impl ChannelState {
+    /// Takes deliveries in order: head + 1 is taken, lower dropped, higher is a hole.
+    pub fn take(&mut self, messages: &[Arc<Message>], tail_bytes: usize) -> Taken {
+        let Some(tail) = &mut self.tail else {
+            self.early.extend_from_slice(messages);
+            return Taken::default();
+        };
+        let before = tail.held() as isize;
+        let mut taken = Taken::default();
+        let head_before = tail.head();
+        for message in messages {
+            let next = tail.head().offset + 1;
+            if !message.is_ephemeral() {
+                if message.epoch != tail.epoch() || message.offset < next {
+                    continue;
+                }
+                if message.offset > next {
+                    taken.hole = true;
+                    break;
+                }
+            }
+            if let Some(roster) = &mut self.roster {
+                roster.apply(message);
+            }
+            tail.push(message.clone());
+        }
+        if tail.head() != head_before {
+            if self.shards.is_empty() && self.watchers == 0 && self.roster.is_some() {
+                tail.trim(0);
+            }
+            tail.trim(tail_bytes);
+            for shard in &self.shards {
+                if !shard.running.swap(true, Ordering::AcqRel) {
+                    taken.kick.push(shard.clone());
+                }
+            }
+        }
+        taken.grown = tail.held() as isize - before;
+        taken
+    }
+
+    /// The head is known: what was delivered meanwhile follows it.
+    pub fn open(&mut self, epoch: Epoch, head: u64, tail_bytes: usize) -> Taken {
+        self.tail = Some(Tail::new(epoch, head));
+        let early = std::mem::take(&mut self.early);
+        self.take(&early, tail_bytes)
+    }
+
+    /// A shard with room for one more reader.
+    pub fn shard(&mut self, form: crate::form::Form, kind: crate::reader::Kind, pace: Pace) -> Arc<Shard> {
+        let roomy =
+            |shard: &&Arc<Shard>| shard.fits(form, kind, pace) && shard.state.lock().len() < SHARD_READERS;
+        // The last of its kind is the one with room, if any has: look there first.
+        if let Some(shard) = self.shards.iter().rev().find(roomy) {
+            return shard.clone();
+        }
+        let (head, weight) =
+            self.tail.as_ref().map_or((Place::default(), 0), |tail| (tail.head(), tail.weight()));
+        let shard = Shard::new(form, kind, pace, head, weight);
+        self.shards.push(shard.clone());
+        shard
+    }
+
+    /// Registers a reader: from here on rounds find it.
+    pub fn attach(&mut self, shard: &Shard, connection: &Arc<Connection>, key: ReaderKey) {
+        self.idle_sweeps = 0;
+        shard.state.lock().add(Entry { connection: connection.clone(), key });
+    }
+
+    /// Takes a reader out; a shard without readers goes too.
+    pub fn detach(&mut self, shard: &Arc<Shard>, connection: &Connection, key: ReaderKey) {
+        let left = {
+            let mut state = shard.state.lock();
+            state.remove(connection, key);
+            state.len()
+        };
+        if left == 0 {
+            self.shards.retain(|other| !Arc::ptr_eq(other, shard));
+        }
+    }
+
+    /// Whether anybody counts on this channel.
+    pub fn is_idle(&self) -> bool {
+        self.shards.is_empty() && self.watchers == 0 && self.joining == 0
+    }
+}

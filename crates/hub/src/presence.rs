@@ -1,0 +1,313 @@
+//! Memberships held by this node's clients: leases on keys of a hidden channel.
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use fanfare_broker::{Append, Author};
+use fanfare_protocol::{
+    ChannelName, ClientId, Code, Data, EventName, Member, Problem, Publish, event::MembersPage,
+};
+use parking_lot::Mutex;
+
+use crate::{clock::unix_ms, hub::Hub, member};
+
+/// Who holds a membership, and what falls due next.
+struct Membership {
+    member: Member,
+    /// Connections that hold it.
+    holders: HashSet<u64>,
+    /// Held: when the lease is renewed. Not held: when it ends.
+    due: u64,
+    /// How long it lasts unheld.
+    grace_ms: u64,
+}
+
+type Key = (ChannelName, ClientId);
+
+#[derive(Default)]
+struct Table {
+    memberships: HashMap<Key, Membership>,
+    due: BTreeSet<(u64, ChannelName, ClientId)>,
+    by_client: HashMap<ClientId, HashSet<ChannelName>>,
+    /// Open streams and polls of each client: they hold what the client entered over HTTP.
+    streams: HashMap<ClientId, HashSet<u64>>,
+}
+
+/// What fell due.
+pub(crate) enum Due {
+    Renew(ChannelName, ClientId),
+    End(ChannelName, ClientId),
+}
+
+/// The memberships of this node's clients.
+#[derive(Default)]
+pub struct Memberships {
+    table: Mutex<Table>,
+}
+
+impl Table {
+    fn set_due(&mut self, key: &Key, due: u64) {
+        if let Some(membership) = self.memberships.get_mut(key) {
+            self.due.remove(&(membership.due, key.0.clone(), key.1));
+            membership.due = due;
+            self.due.insert((due, key.0.clone(), key.1));
+        }
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Membership> {
+        let membership = self.memberships.remove(key)?;
+        self.due.remove(&(membership.due, key.0.clone(), key.1));
+        if let Some(channels) = self.by_client.get_mut(&key.1) {
+            channels.remove(&key.0);
+            if channels.is_empty() {
+                self.by_client.remove(&key.1);
+            }
+        }
+        Some(membership)
+    }
+}
+
+impl Memberships {
+    /// A connection has ended: what it alone held lasts for the grace.
+    pub(crate) fn lost(&self, connection: u64, client: ClientId, now: u64) {
+        let mut table = self.table.lock();
+        if let Some(streams) = table.streams.get_mut(&client) {
+            streams.remove(&connection);
+            if streams.is_empty() {
+                table.streams.remove(&client);
+            }
+        }
+        for channel in table.by_client.get(&client).cloned().unwrap_or_default() {
+            let key = (channel, client);
+            let Some(membership) = table.memberships.get_mut(&key) else { continue };
+            if membership.holders.remove(&connection) && membership.holders.is_empty() {
+                let due = now + membership.grace_ms;
+                table.set_due(&key, due);
+            }
+        }
+    }
+
+    /// A stream or poll of a client begins: it holds what the client is a member of.
+    pub(crate) fn hold(&self, connection: u64, client: ClientId) {
+        let mut table = self.table.lock();
+        table.streams.entry(client).or_default().insert(connection);
+        for channel in table.by_client.get(&client).cloned().unwrap_or_default() {
+            if let Some(membership) = table.memberships.get_mut(&(channel, client)) {
+                membership.holders.insert(connection);
+            }
+        }
+    }
+
+    fn take_due(&self, now: u64, lease_ms: u64) -> Vec<Due> {
+        let mut table = self.table.lock();
+        let mut found = Vec::new();
+        while let Some((due, channel, client)) = table.due.first().cloned() {
+            if due > now {
+                break;
+            }
+            let key = (channel.clone(), client);
+            let held = table.memberships.get(&key).is_some_and(|m| !m.holders.is_empty());
+            if held {
+                table.set_due(&key, now + lease_ms / 3);
+                found.push(Due::Renew(channel, client));
+            } else {
+                table.remove(&key);
+                found.push(Due::End(channel, client));
+            }
+        }
+        found
+    }
+}
+
+/// Who enters, and how long it lasts when nobody holds it.
+#[derive(Clone, Debug)]
+pub struct Entering {
+    /// The client.
+    pub client: ClientId,
+    /// Its user.
+    pub user: Option<Arc<str>>,
+    /// The token's `info`.
+    pub info: Option<Data>,
+    /// What others see.
+    pub data: Data,
+    /// The connection that holds it; none over HTTP, where the client's streams and polls do.
+    pub connection: Option<u64>,
+    /// Milliseconds that it lasts unheld.
+    pub grace_ms: u64,
+}
+
+impl Hub {
+    /// Makes a client a member, or changes what its membership says.
+    ///
+    /// # Errors
+    /// `conflict` when another user holds the membership of this client; what the broker answers.
+    pub async fn enter(&self, channel: &ChannelName, entering: Entering) -> Result<(), Problem> {
+        let hidden = ChannelName::internal("presence", channel);
+        let joined = self.join(&hidden).await?;
+        let known = joined.0.lock().roster.as_ref().and_then(|roster| roster.get(entering.client).cloned());
+        if known.as_ref().is_some_and(|known| known.user != entering.user) {
+            return Err(Problem::new(Code::Conflict, "another user is present with this session")
+                .remedy("use a new session for another user"));
+        }
+        let now = unix_ms();
+        let lease_ms = self.rules.presence_lease_ms();
+        let member = {
+            let mut table = self.memberships.table.lock();
+            let key = (channel.clone(), entering.client);
+            let streams = table.streams.get(&entering.client).cloned().unwrap_or_default();
+            let held = table.memberships.get(&key).map(|m| m.member.entered_at);
+            let entered_at = held.or(known.map(|known| known.entered_at)).unwrap_or(now);
+            let member = Member {
+                client: entering.client,
+                user: entering.user,
+                info: entering.info,
+                data: entering.data,
+                entered_at,
+            };
+            let membership = table.memberships.entry(key.clone()).or_insert_with(|| Membership {
+                member: member.clone(),
+                holders: HashSet::new(),
+                due: 0,
+                grace_ms: entering.grace_ms,
+            });
+            membership.member = member.clone();
+            membership.grace_ms = entering.grace_ms;
+            membership.holders.extend(entering.connection);
+            if entering.connection.is_none() {
+                membership.holders.extend(streams);
+            }
+            let due = now + if membership.holders.is_empty() { entering.grace_ms } else { lease_ms / 3 };
+            table.set_due(&key, due);
+            table.by_client.entry(entering.client).or_default().insert(channel.clone());
+            member
+        };
+        let ttl = lease_ms.max(entering.grace_ms + 1000);
+        self.append_member(&hidden, entering.client, member::encode(&member), Some(ttl)).await
+    }
+
+    /// Ends a membership now. False when the client is no member.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub async fn leave(&self, channel: &ChannelName, client: ClientId) -> Result<bool, Problem> {
+        let removed = self.memberships.table.lock().remove(&(channel.clone(), client)).is_some();
+        let hidden = ChannelName::internal("presence", channel);
+        if !removed {
+            let joined = self.join(&hidden).await?;
+            if joined.0.lock().roster.as_ref().is_none_or(|roster| roster.get(client).is_none()) {
+                return Ok(false);
+            }
+        }
+        self.append_member(&hidden, client, Data::NULL, None).await?;
+        Ok(true)
+    }
+
+    /// A connection stops holding its client's membership by leaving; it ends unless another connection of the client holds it.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub async fn leave_as(
+        &self,
+        channel: &ChannelName,
+        client: ClientId,
+        connection: u64,
+    ) -> Result<bool, Problem> {
+        {
+            let mut table = self.memberships.table.lock();
+            if let Some(membership) = table.memberships.get_mut(&(channel.clone(), client)) {
+                membership.holders.remove(&connection);
+                if !membership.holders.is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        self.leave(channel, client).await
+    }
+
+    async fn append_member(
+        &self,
+        hidden: &ChannelName,
+        client: ClientId,
+        data: Data,
+        ttl_ms: Option<u64>,
+    ) -> Result<(), Problem> {
+        let publish = Publish {
+            channel: hidden.clone(),
+            event: EventName::internal("member"),
+            data,
+            key: Some(client.as_str().into()),
+            id: None,
+            tags: Arc::new([]),
+            ephemeral: false,
+            ack: None,
+            ttl_ms,
+            condition: None,
+            client: None,
+        };
+        self.broker
+            .append(Append { publish, author: Author::default(), unix_ms: unix_ms() })
+            .await
+            .map(|_| ())
+    }
+
+    /// A page of a channel's members.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub async fn members(
+        &self,
+        channel: &ChannelName,
+        limit: usize,
+        after: Option<ClientId>,
+    ) -> Result<MembersPage, Problem> {
+        let joined = self.join(&ChannelName::internal("presence", channel)).await?;
+        let state = joined.0.lock();
+        let empty = MembersPage { members: Vec::new(), count: 0, users: 0, next: None };
+        Ok(state.roster.as_ref().map_or(empty, |roster| roster.page(limit, after)))
+    }
+
+    /// A stream or poll of a client is open: it holds the client's memberships until [`Hub::disconnect`] or [`Hub::release_client`].
+    pub fn hold_client(&self, connection: u64, client: ClientId) {
+        self.memberships.hold(connection, client);
+    }
+
+    /// A poll of a client has ended.
+    pub fn release_client(&self, connection: u64, client: ClientId) {
+        self.memberships.lost(connection, client, unix_ms());
+    }
+
+    /// Does what fell due: leases to renew, memberships to end.
+    pub(crate) async fn tick_memberships(&self) {
+        let lease_ms = self.rules.presence_lease_ms();
+        for due in self.memberships.take_due(unix_ms(), lease_ms) {
+            let done = match due {
+                Due::Renew(channel, client) => self.renew(&channel, client, lease_ms).await,
+                Due::End(channel, client) => {
+                    let hidden = ChannelName::internal("presence", &channel);
+                    self.append_member(&hidden, client, Data::NULL, None).await
+                }
+            };
+            if let Err(problem) = done {
+                tracing::warn!(%problem, "a membership could not be renewed or ended");
+            }
+        }
+    }
+
+    async fn renew(&self, channel: &ChannelName, client: ClientId, lease_ms: u64) -> Result<(), Problem> {
+        let hidden = ChannelName::internal("presence", channel);
+        let keys = [Arc::from(client.as_str())];
+        if self.broker.renew(&hidden, &keys, lease_ms).await?.is_empty() {
+            return Ok(());
+        }
+        // The lease ended while nobody could renew it: enter again.
+        let key = (channel.clone(), client);
+        let member = self.memberships.table.lock().memberships.get(&key).map(|m| m.member.clone());
+        match member {
+            Some(member) => {
+                self.append_member(&hidden, client, member::encode(&member), Some(lease_ms)).await
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Catch-up: what a connection's driver writes by itself. Control frames first, then readers that are behind, in turn.
+use std::{io, sync::Arc};
+
+use fanfare_broker::{Bound, Keyed, KeyedSlice, Lost, Read, Slice};
+use fanfare_protocol::{
+    ChannelName, Position, Problem,
+    event::{Gap, GapReason},
+};
+
+use crate::{
+    assemble::Batch,
+    channel::Channel,
+    connection::{Connection, Life, Stop},
+    place::Place,
+    reader::{KeyedPhase, Kind, ReaderKey, State},
+    segment::Segment,
+    shard::Pace,
+    tail::{READ_BYTES, TailRead},
+};
+
+/// Writes a driver's turn.
+pub const TURN_WRITES: usize = 2;
+/// Bytes that the conflated read of a paced reader looks at.
+const CONFLATE_BYTES: usize = 1 << 20;
+
+/// How a turn ended.
+#[derive(Debug)]
+pub enum Pumped {
+    /// Nothing is left to write.
+    Idle,
+    /// More is there: let others have their turn first.
+    Again,
+    /// The socket takes no more for now.
+    Blocked,
+    /// The broker must be asked; pass the answer to [`Connection::fetched`].
+    Fetch(Fetch),
+    /// A reader fell off the log, and its namespace closes such connections or goes on with what is left: ask the hub.
+    Slow(Slow),
+    /// Everything was written after [`Connection::finish`].
+    Finished,
+    /// The connection is gone.
+    Dead,
+}
+
+/// What to read from the broker for a reader.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// For which reader.
+    pub key: ReaderKey,
+    /// Of which channel.
+    pub channel: ChannelName,
+    /// What.
+    pub range: Range,
+}
+
+/// A read of the log, or of the newest per key.
+#[derive(Clone, Copy, Debug)]
+pub enum Range {
+    /// The log.
+    Log(Read),
+    /// The newest per key.
+    Keyed(Keyed),
+}
+
+/// What the broker returned.
+#[derive(Debug)]
+pub enum Fetched {
+    /// A slice of the log.
+    Log(Result<Slice, Lost>),
+    /// The newest per key.
+    Keyed(KeyedSlice),
+}
+
+/// A reader that the log no longer reaches.
+#[derive(Clone, Debug)]
+pub struct Slow {
+    /// Which reader.
+    pub key: ReaderKey,
+    /// Of which channel.
+    pub channel: ChannelName,
+    /// What the log still holds.
+    pub lost: Lost,
+    /// Where the reader stands.
+    pub at: Position,
+    /// Whether it asked for a snapshot.
+    pub snapshot: bool,
+}
+
+/// How the catch-up sees a reader for one step.
+struct View {
+    channel: Arc<Channel>,
+    cursor: Place,
+    epoch: fanfare_protocol::Epoch,
+    kind: Kind,
+    keyed: Option<KeyedPhase>,
+    pace: Pace,
+    snapshot: bool,
+}
+
+/// What one step found.
+enum Source {
+    Segments(Vec<Arc<Segment>>),
+    AtHead,
+    Fetch(Range),
+    Lost(Lost),
+}
+
+impl Connection {
+    /// Writes control frames, then at most `writes` pieces for readers that are behind, through `write` (which answers `WouldBlock` when it
+    /// takes no more). `unix_ms` is now.
+    pub fn pump(
+        self: &Arc<Self>,
+        unix_ms: u64,
+        mut writes: usize,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Pumped {
+        loop {
+            let (key, view) = {
+                let mut out = self.lock();
+                if out.life == Life::Dead {
+                    return Pumped::Dead;
+                }
+                out.blocked = false;
+                match out.flush_control(write) {
+                    Ok(()) => {}
+                    Err(stop) => return stopped(&mut out, stop),
+                }
+                if out.life == Life::Closing {
+                    return Pumped::Finished;
+                }
+                if unix_ms >= out.expires {
+                    return Pumped::Idle;
+                }
+                let Some(key) = out.behind.pop_front() else { return Pumped::Idle };
+                let Some(reader) = out.reader(key).filter(|reader| reader.state == State::Behind) else {
+                    continue;
+                };
+                if writes == 0 {
+                    out.behind.push_front(key);
+                    return Pumped::Again;
+                }
+                let view = View {
+                    channel: reader.channel.clone(),
+                    cursor: reader.cursor,
+                    epoch: reader.epoch,
+                    kind: reader.kind,
+                    keyed: reader.keyed,
+                    pace: reader.shard.pace,
+                    snapshot: reader.snapshot,
+                };
+                (key, view)
+            };
+            match self.source(&view) {
+                Source::Segments(segments) => {
+                    writes -= 1;
+                    if let Some(pumped) = self.write_segments(key, &segments, write) {
+                        self.lock().behind.push_front(key);
+                        return pumped;
+                    }
+                }
+                Source::AtHead => {}
+                Source::Fetch(range) => {
+                    return Pumped::Fetch(Fetch { key, channel: view.channel.name.clone(), range });
+                }
+                Source::Lost(lost) => {
+                    let at = Position { epoch: view.epoch, offset: view.cursor.offset };
+                    let channel = view.channel.name.clone();
+                    return Pumped::Slow(Slow { key, channel, lost, at, snapshot: view.snapshot });
+                }
+            }
+            if !view.channel.rejoin(self, key) {
+                self.lock().behind.push_back(key);
+            }
+        }
+    }
+
+    /// Where a reader's next bytes come from.
+    fn source(&self, view: &View) -> Source {
+        let mut channel = view.channel.lock();
+        let channel = &mut *channel;
+        let Some(tail) = &mut channel.tail else { return Source::AtHead };
+        if tail.epoch() != view.epoch {
+            let head = tail.head().offset;
+            let start = tail.start().offset + 1;
+            let bounds = fanfare_broker::Bounds {
+                epoch: tail.epoch(),
+                oldest: start,
+                held: start,
+                head,
+                newest_ms: 0,
+                tombstones_after: 0,
+            };
+            return Source::Lost(Lost { reason: GapReason::Epoch, bounds });
+        }
+        if view.kind == Kind::Members {
+            return match &channel.roster {
+                Some(roster) if view.cursor < tail.head() || view.cursor == Place::default() => {
+                    Source::Segments(vec![Arc::new(members(roster, tail, self, view.cursor))])
+                }
+                _ => Source::AtHead,
+            };
+        }
+        if let Some(phase) = view.keyed {
+            return Source::Fetch(Range::Keyed(Keyed {
+                after: view.cursor.offset,
+                until: phase.until,
+                tombstones_after: phase.tombstones_after,
+                limit: 1000,
+                bytes: READ_BYTES,
+            }));
+        }
+        if view.cursor >= tail.head() {
+            return Source::AtHead;
+        }
+        let paced = view.pace != Pace::Live;
+        if paced && let Some(segment) = tail.conflate(self.form, view.cursor) {
+            return Source::Segments(vec![Arc::new(segment)]);
+        }
+        let before = tail.held() as isize;
+        let read = if paced { TailRead::Before } else { tail.read(self.form, view.cursor, READ_BYTES) };
+        self.counters.grow_tail(tail.held() as isize - before);
+        match read {
+            TailRead::AtHead => Source::AtHead,
+            TailRead::Segments(segments) => Source::Segments(segments),
+            TailRead::Before if view.cursor.offset == tail.head().offset => Source::AtHead,
+            TailRead::Before => Source::Fetch(Range::Log(Read {
+                after: Position { epoch: view.epoch, offset: view.cursor.offset },
+                limit: 1000,
+                bytes: if paced { CONFLATE_BYTES } else { READ_BYTES },
+                bound: Bound::Held,
+            })),
+        }
+    }
+
+    fn write_segments(
+        &self,
+        key: ReaderKey,
+        segments: &[Arc<Segment>],
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Option<Pumped> {
+        let mut out = self.lock();
+        let Some(to) = segments.last().map(|segment| segment.to) else { return None };
+        let reader = out.reader(key)?;
+        if reader.kind == Kind::Members {
+            let bytes = segments.first().map(|segment| segment.bytes.clone()).unwrap_or_default();
+            let len = bytes.len();
+            return self.written(&mut out, 1, |out| out.put(key, &bytes, to, |_| (to, len), write));
+        }
+        let batch = Batch::assemble(
+            self.form,
+            segments.iter().map(|segment| &**segment),
+            reader,
+            out.elements.as_deref(),
+            false,
+        );
+        let count = batch.units.len();
+        self.written(&mut out, count, |out| out.put(key, &batch.bytes, to, |at| batch.cut(at), write))
+    }
+
+    fn written(
+        &self,
+        out: &mut crate::connection::Out,
+        count: usize,
+        put: impl FnOnce(&mut crate::connection::Out) -> Result<(), Stop>,
+    ) -> Option<Pumped> {
+        match put(out) {
+            Ok(()) => {
+                self.counters.deliveries.add(count as u64);
+                None
+            }
+            Err(stop) => Some(stopped(out, stop)),
+        }
+    }
+
+    /// Writes what the broker returned for a reader.
+    ///
+    /// Like [`Connection::pump`], and to be followed by it.
+    pub fn fetched(
+        self: &Arc<Self>,
+        unix_ms: u64,
+        fetch: &Fetch,
+        fetched: Fetched,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Pumped {
+        let mut out = self.lock();
+        // Whatever happens below, the reader's turn comes again.
+        out.behind.push_back(fetch.key);
+        if out.life != Life::Open || unix_ms >= out.expires {
+            return Pumped::Again;
+        }
+        if let Err(stop) = out.flush_control(write) {
+            return stopped(&mut out, stop);
+        }
+        let Some(reader) = out.reader_mut(fetch.key).filter(|reader| reader.state == State::Behind) else {
+            return Pumped::Again;
+        };
+        let (messages, to) = match fetched {
+            Fetched::Log(Err(lost)) => {
+                let at = Position { epoch: reader.epoch, offset: reader.cursor.offset };
+                let snapshot = reader.snapshot;
+                out.behind.pop_back();
+                return Pumped::Slow(Slow {
+                    key: fetch.key,
+                    channel: fetch.channel.clone(),
+                    lost,
+                    at,
+                    snapshot,
+                });
+            }
+            Fetched::Log(Ok(slice)) => {
+                if slice.bounds.epoch != reader.epoch {
+                    return Pumped::Again;
+                }
+                let to = slice.messages.last().map_or(reader.cursor, |message| Place::at(message.offset));
+                let messages =
+                    if reader.shard.pace == Pace::Live { slice.messages } else { newest(slice.messages) };
+                (messages, to)
+            }
+            Fetched::Keyed(slice) => {
+                if slice.bounds.epoch != reader.epoch {
+                    return Pumped::Again;
+                }
+                if reader.keyed.is_some_and(|phase| slice.next >= phase.until) {
+                    reader.keyed = None;
+                }
+                (slice.messages, Place::at(slice.next))
+            }
+        };
+        let Some(reader) = out.reader(fetch.key) else { return Pumped::Again };
+        let batch = Batch::encode(self.form, messages.iter().map(|m| &**m), reader, out.elements.as_deref());
+        let count = batch.units.len();
+        let keyed = reader.keyed;
+        let put = self.written(&mut out, count, |out| {
+            out.put(fetch.key, &batch.bytes, to, |at| batch.cut(at), &mut *write)
+        });
+        if put.is_some()
+            && keyed.is_none()
+            && let Range::Keyed(range) = fetch.range
+            && let Some(reader) = out.reader_mut(fetch.key)
+            && reader.cursor < to
+        {
+            // The last page was cut: the rest of it is read by key again.
+            reader.keyed = Some(KeyedPhase { until: range.until, tombstones_after: range.tombstones_after });
+        }
+        put.unwrap_or(Pumped::Again)
+    }
+
+    /// Lets a reader that fell off the log go on: at `to`, told by a gap unless the newest per key fills it.
+    pub fn resume(&self, slow: &Slow, to: Position, keyed: Option<KeyedPhase>, gap: Option<GapReason>) {
+        let mut guard = self.lock();
+        let out = &mut *guard;
+        let mut told = None;
+        if let Some(reader) = out.reader_mut(slow.key) {
+            reader.epoch = to.epoch;
+            reader.cursor = Place::at(to.offset);
+            reader.keyed = keyed;
+            if let Some(reason) = gap {
+                told = Some((reader.element, Gap { channel: reader.name.clone(), after: to, reason }));
+            }
+        }
+        if let Some((element, gap)) = told {
+            self.write_gap(&mut out.control, out.elements.as_deref_mut(), element, gap);
+        }
+        out.behind.push_back(slow.key);
+    }
+
+    /// Gives a reader's turn back after the broker could not answer; the driver tries again later.
+    pub fn fetch_failed(&self, fetch: &Fetch, _problem: &Problem) {
+        self.lock().behind.push_back(fetch.key);
+    }
+}
+
+fn stopped(out: &mut crate::connection::Out, stop: Stop) -> Pumped {
+    match stop {
+        Stop::Full => Pumped::Blocked,
+        Stop::Dead => {
+            out.life = Life::Dead;
+            Pumped::Dead
+        }
+    }
+}
+
+/// What a reader of members has not been told; everything, for one that was told nothing.
+fn members(
+    roster: &crate::roster::Roster,
+    tail: &crate::tail::Tail,
+    connection: &Connection,
+    cursor: Place,
+) -> Segment {
+    if cursor != Place::default() {
+        return roster.segment(connection.form, tail.epoch(), cursor, tail.head(), tail.weight());
+    }
+    let mut segment = Segment::new(tail.epoch(), cursor, tail.weight());
+    roster.write_present(connection.form, &mut segment.bytes);
+    // A cursor at zero means "told nothing": an empty log's reader stands one ephemeral place further.
+    segment.to = tail.head().max(Place { offset: 0, ephemeral: 1 });
+    segment
+}
+
+/// The newest message of every key (keyless messages share one), in order.
+fn newest(messages: Vec<Arc<fanfare_protocol::Message>>) -> Vec<Arc<fanfare_protocol::Message>> {
+    let mut last = std::collections::HashMap::new();
+    for message in &messages {
+        last.insert(message.key.clone(), message.offset);
+    }
+    messages.into_iter().filter(|message| last.get(&message.key) == Some(&message.offset)).collect()
+}

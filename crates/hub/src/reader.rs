@@ -1,0 +1,75 @@
+//! A reader: a cursor on one channel, held by a connection and stepped by a shard.
+use std::sync::Arc;
+
+use fanfare_protocol::{ChannelName, ClientId, Epoch, event::Gap};
+
+use crate::{channel::Channel, place::Place, shard::Shard};
+
+/// Which of a connection's readers: a place in its table, and which of the readers that stood there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ReaderKey {
+    /// The place.
+    pub slot: u32,
+    /// Never used twice on one connection.
+    pub generation: u32,
+}
+
+/// What a reader reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A channel's messages.
+    Messages,
+    /// The members of a channel, from its roster.
+    Members,
+}
+
+/// A reader is in exactly one state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Its `subscribed` has not been queued: nothing may be written.
+    Held,
+    /// At or past its shard's position: rounds write to it.
+    InStep,
+    /// Its connection's catch-up reads for it.
+    Behind,
+}
+
+/// The newest per key up to an offset, before the log: a snapshot, or a cursor that the log has lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyedPhase {
+    /// The log takes over here.
+    pub until: u64,
+    /// Tombstones up to here are left out.
+    pub tombstones_after: u64,
+}
+
+/// A cursor on one channel.
+#[derive(Debug)]
+pub struct Reader {
+    /// The channel as the client named it.
+    pub name: ChannelName,
+    /// What is read: the channel itself, or the hidden one of its members.
+    pub channel: Arc<Channel>,
+    /// The shard that steps it.
+    pub shard: Arc<Shard>,
+    /// Messages or members.
+    pub kind: Kind,
+    /// Told apart from earlier readers in the same slot.
+    pub generation: u32,
+    /// The epoch of `cursor`.
+    pub epoch: Epoch,
+    /// Everything up to here was handed to the kernel.
+    pub cursor: Place,
+    /// In step, behind or held.
+    pub state: State,
+    /// Messages of this origin are passed over (`echo=0`).
+    pub skip: Option<ClientId>,
+    /// Reads the newest per key first.
+    pub keyed: Option<KeyedPhase>,
+    /// Asked for a snapshot: what the log loses is continued by key.
+    pub snapshot: bool,
+    /// Told before the first message.
+    pub gap: Option<Gap>,
+    /// Which element of the connection's cursor it moves.
+    pub element: Option<usize>,
+}

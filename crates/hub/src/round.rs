@@ -1,0 +1,201 @@
+//! Rounds: one segment to every reader of a shard, in turns.
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use tokio::time::{Sleep, sleep};
+
+use crate::{
+    channel::Channel,
+    clock::unix_ms,
+    counters::Counters,
+    reader::Kind,
+    segment::Segment,
+    shard::{Entry, Pace, Shard},
+    sync::Ordering,
+    tail::TailRead,
+};
+
+/// Writes before a round goes to the back of the queue: about 250 microseconds.
+pub const TURN: usize = 64;
+
+/// One segment on its way through a shard.
+struct Part {
+    segment: Arc<Segment>,
+    readers: Arc<[Entry]>,
+    next: usize,
+    unix_ms: u64,
+    begun: Instant,
+}
+
+/// A shard's rounds until it has caught up with the head: spawned by the first append to a quiet shard.
+pub struct Round {
+    channel: Arc<Channel>,
+    shard: Arc<Shard>,
+    counters: Arc<Counters>,
+    part: Option<Part>,
+    /// Not polled yet: a round begins behind the work that is already ready, so that what arrives together goes out together.
+    first: bool,
+    /// The window that the last delivery of a paced shard opened.
+    window: Option<Pin<Box<Sleep>>>,
+}
+
+/// What the next step of a round found.
+enum Next {
+    Segment(Part),
+    /// The shard's position has left the tail: its readers go on by themselves.
+    Lost(Arc<[Entry]>),
+    AtHead,
+}
+
+impl Round {
+    /// A round for a shard whose `running` was just set.
+    pub fn new(channel: Arc<Channel>, shard: Arc<Shard>, counters: Arc<Counters>) -> Self {
+        Self { channel, shard, counters, part: None, first: true, window: None }
+    }
+
+    /// Takes the next segment and moves the shard's position past it, in one step under channel and shard lock.
+    fn next(&self) -> Next {
+        let mut channel = self.channel.lock();
+        let channel = &mut *channel;
+        let Some(tail) = &mut channel.tail else { return Next::AtHead };
+        let mut state = self.shard.state.lock();
+        let held = tail.held() as isize;
+        let segment = match (self.shard.kind, self.shard.pace) {
+            (Kind::Members, _) => match &channel.roster {
+                Some(roster) if state.at < tail.head() => Some(Arc::new(roster.segment(
+                    self.shard.form,
+                    tail.epoch(),
+                    state.at,
+                    tail.head(),
+                    tail.weight(),
+                ))),
+                _ => None,
+            },
+            (Kind::Messages, Pace::Every(_)) => {
+                if state.at < tail.start() {
+                    state.at = tail.head();
+                    state.weight = tail.weight();
+                    return Next::Lost(state.readers());
+                }
+                tail.conflate(self.shard.form, state.at).map(Arc::new)
+            }
+            (Kind::Messages, Pace::Live) => match tail.read(self.shard.form, state.at, 1) {
+                TailRead::AtHead => None,
+                TailRead::Segments(segments) => segments.into_iter().next(),
+                TailRead::Before => {
+                    state.at = tail.head();
+                    state.weight = tail.weight();
+                    return Next::Lost(state.readers());
+                }
+            },
+        };
+        self.counters.grow_tail(tail.held() as isize - held);
+        let Some(segment) = segment else { return Next::AtHead };
+        state.at = segment.to;
+        state.weight = segment.weight_to;
+        Next::Segment(Part {
+            segment,
+            readers: state.readers(),
+            next: 0,
+            unix_ms: unix_ms(),
+            begun: Instant::now(),
+        })
+    }
+
+    /// Writes to readers until the part is done (true) or the turn is over.
+    fn step(&mut self, budget: &mut usize) -> bool {
+        let Some(part) = &mut self.part else { return true };
+        let mut delivered = 0;
+        while let Some(entry) = part.readers.get(part.next) {
+            if *budget == 0 {
+                self.counters.deliveries.add(delivered);
+                return false;
+            }
+            *budget -= 1;
+            part.next += 1;
+            delivered += entry.connection.write_round(entry.key, &part.segment, part.unix_ms) as u64;
+        }
+        self.counters.deliveries.add(delivered);
+        self.counters.rounds.inc();
+        self.counters.round_messages.record(part.segment.index.len() as u64);
+        self.counters.round_us.record(part.begun.elapsed().as_micros() as u64);
+        self.part = None;
+        self.channel.room.notify_waiters();
+        true
+    }
+
+    /// Ends this run of rounds, unless something was appended meanwhile.
+    fn rest(&self) -> bool {
+        self.shard.running.store(false, Ordering::Release);
+        let behind = {
+            let channel = self.channel.lock();
+            channel.tail.as_ref().is_some_and(|tail| self.shard.state.lock().at < tail.head())
+        };
+        !(behind && !self.shard.running.swap(true, Ordering::AcqRel))
+    }
+
+    /// One turn of writes: what the task's poll does, and what a test or a model checker steps by hand. Pending means "again later".
+    pub fn turn(&mut self) -> Poll<()> {
+        let mut budget = TURN;
+        loop {
+            if !self.step(&mut budget) {
+                return Poll::Pending;
+            }
+            match self.next() {
+                Next::Segment(part) => {
+                    self.part = Some(part);
+                    if let Pace::Every(window) = self.shard.pace {
+                        self.open_window(window);
+                        // The part is written first; the window is waited for before the next.
+                        if !self.step(&mut budget) {
+                            return Poll::Pending;
+                        }
+                        return Poll::Pending;
+                    }
+                }
+                Next::Lost(readers) => {
+                    for entry in readers.iter() {
+                        entry.connection.fall_behind(entry.key);
+                    }
+                    self.channel.room.notify_waiters();
+                }
+                Next::AtHead if self.rest() => return Poll::Ready(()),
+                Next::AtHead => {}
+            }
+        }
+    }
+
+    fn open_window(&mut self, window: Duration) {
+        self.window = Some(Box::pin(sleep(window)));
+    }
+}
+
+impl Future for Round {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.first) {
+            // `spawn` alone would run ahead of what is ready: wake behind it.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.part.is_none()
+            && let Some(window) = &mut self.window
+        {
+            match window.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => self.window = None,
+            }
+        }
+        let polled = self.turn();
+        if polled.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
+}

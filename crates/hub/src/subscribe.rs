@@ -1,0 +1,335 @@
+//! Attaching a reader: where it begins, what it is told, and the one step that joins the past to the live messages.
+use std::{sync::Arc, time::Duration};
+
+use fanfare_broker::{Bound, Bounds, ChannelPolicy, Keyed, Read};
+use fanfare_protocol::{
+    ChannelName, ClientId, Code, Position, Problem, Start, SubscribeOptions,
+    event::{Gap, GapReason},
+};
+
+use crate::{
+    channel::Channel,
+    connection::Connection,
+    hub::{Hub, Slow},
+    place::Place,
+    pump::{Fetch, Fetched, Range, Slow as SlowReader},
+    reader::{KeyedPhase, Kind, Reader, State},
+    shard::Pace,
+};
+
+/// Member events are gathered so long into one frame an action.
+pub const PRESENCE_TICK: Duration = Duration::from_millis(100);
+
+/// Where a subscription begins, as its `subscribed` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Begun {
+    /// The head at that moment: up to it the past, above it live.
+    pub head: Position,
+    /// Whether everything after `since` follows; none when `since` was not given.
+    pub recovered: Option<bool>,
+    /// How many messages of the past follow.
+    pub replay: u64,
+}
+
+/// A start worked out against a log's bounds.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Plan {
+    /// Read on from here; none means from the head, whatever it is by then.
+    pub after: Option<u64>,
+    /// The newest per key first.
+    pub keyed: Option<KeyedPhase>,
+    /// What `since` came to.
+    pub recovered: Option<bool>,
+    /// Told before the first message.
+    pub gap: Option<GapReason>,
+}
+
+/// Works out where a reader begins. `tail_from`: the tail still holds everything after this offset.
+pub fn plan(start: &Start, bounds: &Bounds, policy: &ChannelPolicy, tail_from: Option<u64>) -> Plan {
+    let fresh = |recovered, gap: Option<GapReason>| {
+        let mut plan = Plan { after: None, keyed: None, recovered, gap };
+        if start.snapshot && policy.keyed {
+            plan.after = Some(0);
+            plan.keyed = Some(KeyedPhase { until: bounds.head, tombstones_after: bounds.head });
+        } else if let Some(last) = start.last {
+            plan.after = Some(bounds.head.saturating_sub(last).max(bounds.oldest.saturating_sub(1)));
+        } else if gap.is_some() {
+            plan.after = Some(bounds.oldest.saturating_sub(1));
+        }
+        plan
+    };
+    let Some(since) = start.since else { return fresh(None, None) };
+    if since.epoch != bounds.epoch || since.offset > bounds.head {
+        return fresh(Some(false), Some(GapReason::Epoch));
+    }
+    let retained = since.offset + 1 >= bounds.oldest;
+    // Without history a cursor is honoured while memory still holds what follows it.
+    let in_tail = policy.size == 0 && tail_from.is_some_and(|from| since.offset >= from);
+    if retained || in_tail {
+        return Plan { after: Some(since.offset), keyed: None, recovered: Some(true), gap: None };
+    }
+    if start.snapshot && policy.keyed && since.offset >= bounds.tombstones_after {
+        let phase = KeyedPhase { until: bounds.head, tombstones_after: since.offset };
+        return Plan { after: Some(since.offset), keyed: Some(phase), recovered: Some(true), gap: None };
+    }
+    fresh(Some(false), Some(GapReason::Expired))
+}
+
+impl Hub {
+    /// Attaches a reader, or moves the one that is attached (a seek: without a start it goes on from where it is). The reader is held until
+    /// [`Connection::release`]; queue the `subscribed` first.
+    ///
+    /// # Errors
+    /// `unavailable` when the broker cannot be reached.
+    pub async fn subscribe(
+        &self,
+        connection: &Arc<Connection>,
+        name: &ChannelName,
+        options: &SubscribeOptions,
+        element: Option<usize>,
+    ) -> Result<Begun, Problem> {
+        let joined = self.join(name).await?;
+        let members = match options.presence {
+            true => Some(self.join(&ChannelName::internal("presence", name)).await?),
+            false => None,
+        };
+        let bounds = self.broker.bounds(name).await?;
+        let policy = self.rules.policy(name);
+        let tail_from = joined.0.lock().tail.as_ref().map(|tail| tail.start().offset);
+        let here = connection.reader_position(name);
+        let mut plan = plan(&options.start, &bounds, &policy, tail_from);
+        let continues = options.start == Start::default();
+        let mut from = here.filter(|(epoch, ..)| continues && *epoch == bounds.epoch);
+        if let Some((_, place, keyed)) = from {
+            plan = Plan { after: Some(place.offset), keyed, ..plan };
+        } else {
+            from = None;
+        }
+        let skip = (!options.echo).then_some(connection.client);
+        let mut replay = self.count_replay(name, &plan, &bounds, skip, options.rate.is_some()).await?;
+        if from.is_some() {
+            replay = replay.min(bounds.head);
+        }
+        for (key, reader) in connection.remove(name) {
+            self.detach(connection, key, &reader);
+        }
+        let attach = Attach { name, options, plan: &plan, skip, element };
+        let begun = self.attach(connection, &joined.0, &attach, replay, &bounds)?;
+        if let Some(members) = members {
+            self.attach_members(connection, &members.0, name)?;
+        }
+        match begun.recovered {
+            Some(true) => self.counters.recovered.inc(),
+            Some(false) => self.counters.missed.inc(),
+            None => {}
+        }
+        Ok(begun)
+    }
+
+    /// Registers the reader and reads the head in one step under channel and shard lock.
+    fn attach(
+        &self,
+        connection: &Arc<Connection>,
+        channel: &Arc<Channel>,
+        attach: &Attach<'_>,
+        replay: u64,
+        bounds: &Bounds,
+    ) -> Result<Begun, Problem> {
+        let pace =
+            attach.options.rate.map_or(Pace::Live, |rate| Pace::Every(Duration::from_secs_f64(1.0 / rate)));
+        let mut state = channel.lock();
+        let shard = state.shard(connection.form, Kind::Messages, pace);
+        let Some(tail) = &state.tail else {
+            return Err(Problem::new(Code::Unavailable, "the channel is not ready"));
+        };
+        let (epoch, head) = (tail.epoch(), tail.head());
+        let plan = attach.plan;
+        let cursor =
+            plan.after.map_or(head, |after| if after == head.offset { head } else { Place::at(after) });
+        let late = match tail.messages_after(Place::at(bounds.head)) {
+            Some(messages) if plan.after.is_some() => messages
+                .filter(|(place, message)| {
+                    place.ephemeral == 0 && (attach.skip.is_none() || attach.skip != message.origin)
+                })
+                .count() as u64,
+            _ => 0,
+        };
+        let gap = plan.gap.map(|reason| Gap {
+            channel: attach.name.clone(),
+            after: Position { epoch, offset: plan.after.unwrap_or(head.offset) },
+            reason,
+        });
+        let key = connection.insert(|generation| Reader {
+            name: attach.name.clone(),
+            channel: channel.clone(),
+            shard: shard.clone(),
+            kind: Kind::Messages,
+            generation,
+            epoch,
+            cursor,
+            state: State::Held,
+            skip: attach.skip,
+            keyed: plan.keyed,
+            snapshot: attach.options.start.snapshot,
+            gap,
+            element: attach.element,
+        });
+        let Some(key) = key else { return Err(gone()) };
+        state.attach(&shard, connection, key);
+        self.counters.subscriptions.inc();
+        Ok(Begun {
+            head: Position { epoch, offset: head.offset },
+            recovered: plan.recovered,
+            replay: replay + if attach.options.rate.is_some() { 0 } else { late },
+        })
+    }
+
+    fn attach_members(
+        &self,
+        connection: &Arc<Connection>,
+        hidden: &Arc<Channel>,
+        of: &ChannelName,
+    ) -> Result<(), Problem> {
+        let mut state = hidden.lock();
+        let shard = state.shard(connection.form, Kind::Members, Pace::Every(PRESENCE_TICK));
+        let Some(tail) = &state.tail else {
+            return Err(Problem::new(Code::Unavailable, "presence is not ready"));
+        };
+        let epoch = tail.epoch();
+        let key = connection.insert(|generation| Reader {
+            name: of.clone(),
+            channel: hidden.clone(),
+            shard: shard.clone(),
+            kind: Kind::Members,
+            generation,
+            epoch,
+            cursor: Place::default(),
+            state: State::Held,
+            skip: None,
+            keyed: None,
+            snapshot: false,
+            gap: None,
+            element: None,
+        });
+        let Some(key) = key else { return Err(gone()) };
+        state.attach(&shard, connection, key);
+        Ok(())
+    }
+
+    /// How many messages up to the head this reader will be sent.
+    async fn count_replay(
+        &self,
+        name: &ChannelName,
+        plan: &Plan,
+        bounds: &Bounds,
+        skip: Option<ClientId>,
+        conflated: bool,
+    ) -> Result<u64, Problem> {
+        let Some(after) = plan.after.filter(|after| *after < bounds.head) else { return Ok(0) };
+        let mine = |m: &Arc<fanfare_protocol::Message>| skip.is_some() && m.origin == skip;
+        if let Some(phase) = plan.keyed {
+            let (mut after, mut count) = (after, 0);
+            while after < phase.until {
+                let tombstones_after = phase.tombstones_after;
+                let read =
+                    Keyed { after, until: phase.until, tombstones_after, limit: 10_000, bytes: 16 << 20 };
+                let slice = self.broker.read_keyed(name, read).await?;
+                count += slice.messages.iter().filter(|m| !mine(m)).count() as u64;
+                after = slice.next;
+            }
+            // What a seek left unread of the log behind its snapshot.
+            return Ok(count + bounds.head.saturating_sub(phase.until));
+        }
+        if skip.is_none() && !conflated {
+            return Ok(bounds.head - after);
+        }
+        let (mut at, mut count) = (after, 0);
+        let mut keys = std::collections::HashSet::new();
+        while at < bounds.head {
+            let after = Position { epoch: bounds.epoch, offset: at };
+            let read = Read { after, limit: 10_000, bytes: 16 << 20, bound: Bound::Held };
+            let Ok(slice) = self.broker.read(name, read).await? else { break };
+            let Some(last) = slice.messages.last() else { break };
+            at = last.offset;
+            for message in slice.messages.iter().filter(|m| m.offset <= bounds.head && !mine(m)) {
+                count += 1;
+                keys.insert(message.key.clone());
+            }
+        }
+        Ok(if conflated { keys.len() as u64 } else { count })
+    }
+
+    /// Detaches the reader of a channel: when this returns, nothing more of it is written.
+    pub fn unsubscribe(&self, connection: &Arc<Connection>, name: &ChannelName) -> bool {
+        let removed = connection.remove(name);
+        for (key, reader) in &removed {
+            self.detach(connection, *key, reader);
+        }
+        !removed.is_empty()
+    }
+
+    /// Answers a connection's [`crate::Pumped::Fetch`].
+    ///
+    /// # Errors
+    /// `unavailable` when the broker cannot be reached: try again later.
+    pub async fn fetch(&self, fetch: &Fetch) -> Result<Fetched, Problem> {
+        match fetch.range {
+            Range::Log(read) => self.broker.read(&fetch.channel, read).await.map(Fetched::Log),
+            Range::Keyed(read) => self.broker.read_keyed(&fetch.channel, read).await.map(Fetched::Keyed),
+        }
+    }
+
+    /// Decides how a reader goes on that fell off the log.
+    ///
+    /// # Errors
+    /// `slow_consumer` when the namespace closes such connections.
+    pub async fn fell_off(&self, connection: &Connection, slow: &SlowReader) -> Result<(), Problem> {
+        let bounds = if slow.channel.is_internal() || slow.lost.reason == GapReason::Epoch {
+            slow.lost.bounds
+        } else {
+            self.broker.bounds(&slow.channel).await?
+        };
+        let keyed = self.rules.policy(&slow.channel).keyed;
+        let policy = self.rules.slow(&slow.channel);
+        let same = slow.at.epoch == bounds.epoch;
+        let to = |offset| Position { epoch: bounds.epoch, offset };
+        let by_key = slow.snapshot || policy == Slow::Conflate;
+        if slow.channel.is_internal() {
+            connection.resume(slow, to(0), None, None);
+            return Ok(());
+        }
+        if keyed && by_key && same && slow.at.offset >= bounds.tombstones_after {
+            let phase = KeyedPhase { until: bounds.head, tombstones_after: slow.at.offset };
+            connection.resume(slow, slow.at, Some(phase), None);
+            return Ok(());
+        }
+        let reason = if same { GapReason::Slow } else { GapReason::Epoch };
+        if keyed && by_key {
+            let phase = KeyedPhase { until: bounds.head, tombstones_after: bounds.head };
+            connection.resume(slow, to(0), Some(phase), Some(reason));
+            return Ok(());
+        }
+        if policy == Slow::Close && same {
+            self.counters.slow_closes.inc();
+            return Err(Problem::new(
+                Code::SlowConsumer,
+                format!("the log of {} no longer holds what this reader had not read", slow.channel),
+            ));
+        }
+        connection.resume(slow, to(bounds.held.saturating_sub(1)), None, Some(reason));
+        Ok(())
+    }
+}
+
+/// What `attach` needs of a subscription.
+struct Attach<'a> {
+    name: &'a ChannelName,
+    options: &'a SubscribeOptions,
+    plan: &'a Plan,
+    skip: Option<ClientId>,
+    element: Option<usize>,
+}
+
+fn gone() -> Problem {
+    Problem::new(Code::Unavailable, "the connection has ended")
+}
