@@ -5,17 +5,28 @@
 
 pub mod client;
 pub mod code;
+pub mod codec;
 pub mod command;
 pub mod event;
+mod fields;
+mod frames;
+pub mod json;
+mod json_text;
 pub mod message;
 pub mod name;
 pub mod options;
+mod pack_read;
+mod pack_write;
 pub mod position;
 pub mod problem;
+mod query;
+mod request;
 pub mod rights;
+mod sink;
 
 pub use client::{ClientId, SessionId};
 pub use code::Code;
+pub use codec::{Decoded, Format, Rejected};
 pub use command::{Command, Publish, Ref, Request};
 pub use event::{Event, Presence, PresenceAction, Reply};
 pub use message::{Data, Member, Message};

@@ -62,6 +62,12 @@ impl Problem {
         self.retryable.unwrap_or_else(|| self.code.retryable())
     }
 
+    /// Milliseconds to tell a client to wait: what was set, or a second where trying again may help; else none. For
+    /// `retry_after_ms` and, in whole seconds rounded up, `Retry-After`.
+    pub fn wait_ms(&self) -> Option<u64> {
+        self.retry_after_ms.or(self.is_retryable().then_some(1000))
+    }
+
     /// What to do next.
     pub fn remedy_text(&self) -> &str {
         self.remedy.as_deref().unwrap_or(self.code.row().remedy)
