@@ -3,11 +3,13 @@
 pub mod append;
 pub mod broker;
 pub mod budget;
+pub mod memory;
 pub mod policy;
 pub mod read;
 
 pub use append::{Append, Appending, Author};
-pub use broker::{Broker, Sink};
+pub use broker::{Answer, Broker, Sink};
 pub use budget::Budget;
+pub use memory::{MemoryBroker, MemorySettings};
 pub use policy::{ChannelPolicy, Policies};
 pub use read::{Bound, Bounds, ChannelInfo, Keyed, KeyedSlice, Lost, Read, ReadBack, Slice};
