@@ -1,0 +1,43 @@
+//! Decisions that an embedding application takes itself.
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use fanfare_protocol::{ChannelName, ClientId, Identity, Problem, Publish, SubscribeOptions};
+use http::request::Parts;
+
+/// A decision, now or later.
+pub type Decision<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
+
+/// Who asks, and the request that they came with.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// What credentials and configuration say.
+    pub identity: Arc<Identity>,
+    /// The client's public name.
+    pub client: ClientId,
+    /// The request: its headers, its extensions (what the application's own middleware put there).
+    pub request: Arc<Parts>,
+}
+
+/// Decides what an application's users may do, beside tokens and configuration. Every method allows by default (`connect`: leaves the identity as it
+/// is); rights of tokens and namespaces are asked first, so an application that decides everything itself configures its namespaces open.
+pub trait Authorizer: Send + Sync + 'static {
+    /// Decides who a request is. `None`: whoever its token says.
+    fn connect<'a>(&'a self, _request: &'a Parts) -> Decision<'a, Option<Identity>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Decides about a subscription whose rights were found sufficient.
+    fn subscribe<'a>(
+        &'a self,
+        _asker: &'a Asker,
+        _channel: &'a ChannelName,
+        _options: &'a SubscribeOptions,
+    ) -> Decision<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Decides about a message whose rights were found sufficient; it may be changed.
+    fn publish<'a>(&'a self, _asker: &'a Asker, _publish: &'a mut Publish) -> Decision<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}

@@ -1,0 +1,107 @@
+//! What every transport needs of the node it runs on.
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use fanfare_auth::Authenticator;
+use fanfare_hub::{Hub, HubRules};
+use fanfare_protocol::{Code, Problem, code::TABLE};
+use fanfare_session::Rules;
+
+use crate::authorizer::Authorizer;
+
+/// Configuration as transports see it, read anew at each use. Sizes in bytes, times in milliseconds.
+pub trait NodeRules: Rules + HubRules {
+    /// Whether pages of this origin may use the hub with cookies and read its answers.
+    fn allows_origin(&self, origin: &str) -> bool;
+    /// Development mode: requests that name another host than this one are refused.
+    fn is_dev(&self) -> bool;
+    /// The transports' own limits.
+    fn transport(&self) -> TransportLimits;
+}
+
+/// Limits that transports enforce. Sizes in bytes, times in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransportLimits {
+    /// A WebSocket frame, as announced.
+    pub frame_bytes: usize,
+    /// Frames of one WebSocket message.
+    pub fragments: u32,
+    /// Control frames waiting for a client that does not read: above it, the connection is not read.
+    pub control_bytes: usize,
+    /// A request's head.
+    pub header_bytes: usize,
+    /// How long a request's head may take.
+    pub handshake_ms: u64,
+    /// Open connections (WebSocket, SSE, stream) of this node.
+    pub connections: usize,
+    /// Open connections of one user.
+    pub connections_per_user: usize,
+}
+
+/// A node: its hub, who may use it, and how it is configured.
+pub struct Node {
+    /// The hub.
+    pub hub: Arc<Hub>,
+    /// Verifies tokens and keys.
+    pub auth: Arc<Authenticator>,
+    /// The configuration.
+    pub rules: Arc<dyn NodeRules>,
+    /// The embedding application's own decisions.
+    pub authorizer: Option<Arc<dyn Authorizer>>,
+    /// The product's version.
+    pub version: &'static str,
+    /// Errors told to clients, by code.
+    pub errors: Errors,
+    draining: AtomicBool,
+}
+
+impl Node {
+    /// A node that is not draining.
+    pub fn new(
+        hub: Arc<Hub>,
+        auth: Arc<Authenticator>,
+        rules: Arc<dyn NodeRules>,
+        authorizer: Option<Arc<dyn Authorizer>>,
+        version: &'static str,
+    ) -> Arc<Self> {
+        let draining = AtomicBool::new(false);
+        Arc::new(Self { hub, auth, rules, authorizer, version, errors: Errors::default(), draining })
+    }
+
+    /// Whether the node is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Tells every connection to end, each to come back at its own moment within `spread_ms`.
+    pub fn drain(&self, spread_ms: u64) {
+        self.draining.store(true, Ordering::Release);
+        let connections = self.hub.directory().all();
+        let count = connections.len().max(1) as u64;
+        for (n, connection) in connections.into_iter().enumerate() {
+            let wait = 100 + spread_ms * n as u64 / count;
+            let problem = Problem::new(Code::Draining, "the server is stopping").retry_after_ms(wait);
+            connection.notify(fanfare_hub::Notice::Disconnect(problem));
+        }
+    }
+}
+
+/// Errors told to clients, by code.
+#[derive(Debug, Default)]
+pub struct Errors([AtomicU64; TABLE.len()]);
+
+impl Errors {
+    /// Counts one.
+    pub fn count(&self, code: Code) {
+        if let Some(count) = self.0.get(code as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Every code with its count.
+    pub fn snapshot(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
+        TABLE.iter().zip(&self.0).map(|(row, count)| (row.code, count.load(Ordering::Relaxed)))
+    }
+}
