@@ -1,5 +1,5 @@
 //! A session, its rules and its clock, for tests that state one behaviour each.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 use std::{
     sync::Arc,
     time::{Duration, Instant},
