@@ -113,11 +113,19 @@ pub struct JwksConfig {
     pub timeout_ms: u64,
     /// Largest answer, in bytes.
     pub max_bytes: usize,
+    /// Certificates (PEM) to trust besides the system's, for an issuer with a private authority.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for JwksConfig {
     fn default() -> Self {
-        Self { refresh_ms: 300_000, min_interval_ms: 10_000, timeout_ms: 5_000, max_bytes: 1024 * 1024 }
+        Self {
+            refresh_ms: 300_000,
+            min_interval_ms: 10_000,
+            timeout_ms: 5_000,
+            max_bytes: 1024 * 1024,
+            ca_file: None,
+        }
     }
 }
 

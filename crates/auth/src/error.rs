@@ -32,6 +32,9 @@ pub enum ConfigError {
     /// `jwks_url` is no URL that can be fetched.
     #[error("auth.jwks_url {0}; use one such as https://login.example/.well-known/jwks.json")]
     JwksUrl(&'static str),
+    /// The certificates to trust cannot be read.
+    #[error("auth.jwks.ca_file: {0} cannot be read as certificates in PEM")]
+    CaFile(PathBuf),
     /// An API key has no name.
     #[error("auth.api_keys[{0}] has no name")]
     UnnamedApiKey(usize),

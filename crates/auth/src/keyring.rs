@@ -77,6 +77,11 @@ pub(crate) fn find(keys: &[Key], token: &Signed<'_>) -> Match {
 }
 
 impl Match {
+    /// Whether no other key could change the answer: it is signed, or the very key that it names did not sign it.
+    pub(crate) fn is_certain(self) -> bool {
+        matches!(self, Self::Signed | Self::Wrong { named: true } | Self::OtherAlgorithm)
+    }
+
     /// The more telling of two sets' answers.
     pub(crate) fn or(self, other: Self) -> Self {
         let rank = |this: Self| match this {

@@ -10,6 +10,8 @@ use std::{
 use fanfare_protocol::{Code, Identity, Problem};
 use parking_lot::Mutex;
 
+use crate::Verified;
+
 /// Most users that are remembered.
 const MOST_USERS: usize = 1_000_000;
 
@@ -83,15 +85,14 @@ impl Revocations {
         true
     }
 
-    /// `revoked` when the identity's token was revoked.
-    ///
-    /// # Errors
-    /// The problem to answer with.
-    pub(crate) fn check(&self, identity: &Identity) -> Result<(), Problem> {
-        if self.is_revoked(identity) {
-            return Err(Problem::new(Code::Revoked, "the user's tokens were revoked"));
+    /// The outcome of a verification, `revoked` where the identity's token was revoked.
+    pub(crate) fn pass(&self, verified: Verified) -> Verified {
+        match verified {
+            Ok(identity) if self.is_revoked(&identity) => {
+                Err(Problem::new(Code::Revoked, "the user's tokens were revoked"))
+            }
+            verified => verified,
         }
-        Ok(())
     }
 
     /// How many users have an entry.

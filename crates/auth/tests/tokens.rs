@@ -1,4 +1,5 @@
 //! What a token must say, and what becomes of it: HMAC tokens and API keys.
+#![allow(clippy::unwrap_used)]
 mod support;
 
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use fanfare_auth::{Algorithm, ApiKeyConfig, AuthConfig, Authenticator, Secret, mint::Claims};
 use fanfare_protocol::{Code, Data, Identity, Problem, Right};
 use serde_json::{Value, json};
-use support::{NOW, NOW_S, SECRET, encode, now_or_never, sign_hs256};
+use support::{NOW, NOW_S, SECRET, encode, now_or_never, refused, sign_hs256};
 
 fn authenticator() -> Authenticator {
     let config = AuthConfig {
@@ -26,13 +27,6 @@ fn claims(mut claims: Value) -> Result<Arc<Identity>, Problem> {
     let fields = claims.as_object_mut().unwrap();
     fields.entry("exp").or_insert(json!(NOW_S + 60));
     verify(&sign_hs256(&claims.to_string()))
-}
-
-/// Refused as `unauthorized`; the detail must mention `word`.
-fn refused(outcome: Result<Arc<Identity>, Problem>, word: &str) {
-    let problem = outcome.expect_err(word);
-    assert_eq!(problem.code, Code::Unauthorized, "{problem}");
-    assert!(problem.detail.contains(word), "{:?} does not speak of {word:?}", problem.detail);
 }
 
 #[test]
