@@ -1,5 +1,7 @@
 //! The echo server of `examples/echo` against two other implementations as its clients, over an in-memory pipe.
 
+#![allow(clippy::unwrap_used)] // a failing helper fails its test
+
 mod common;
 #[path = "../examples/echo/server.rs"]
 mod server;
@@ -55,7 +57,10 @@ mod tungstenite {
         within(client.next()).await.unwrap().unwrap()
     }
 
-    /// A frame of any kind; the client fills in the mask.
+    /// Opcode, FIN, payload.
+    type Part<'a> = (OpCode, bool, &'a [u8]);
+
+    /// A frame of any kind.
     fn raw(opcode: OpCode, is_final: bool, payload: &[u8]) -> Frame {
         let header = FrameHeader { is_final, opcode, mask: Some([1, 2, 3, 4]), ..FrameHeader::default() };
         Frame::from_payload(header, Bytes::copy_from_slice(payload))
@@ -124,7 +129,7 @@ mod tungstenite {
         let text = OpCode::Data(Data::Text);
         let binary = OpCode::Data(Data::Binary);
         let more = OpCode::Data(Data::Continue);
-        let cases: [(&[(OpCode, bool, &[u8])], u16); 4] = [
+        let cases: [(&[Part<'_>], u16); 4] = [
             (&[(text, false, b"ok"), (more, true, b"\xff")], 1007),
             (&[(more, true, b"x")], 1002),
             (&[(binary, false, b"x"), (text, true, b"y")], 1002),
@@ -141,7 +146,7 @@ mod tungstenite {
     }
 
     /// The code of the Close that these frames are answered with.
-    async fn answer_to(frames: &[(OpCode, bool, &[u8])]) -> u16 {
+    async fn answer_to(frames: &[Part<'_>]) -> u16 {
         let (client, _served) = client(3 << 20).await;
         let (mut sink, mut stream) = client.split();
         for (opcode, fin, bytes) in frames {

@@ -86,7 +86,7 @@ fn one_frame(
     for _ in 0..wide {
         len = len << 8 | u64::from(next()?);
     }
-    if (wide == 2 && len < 126) || (wide == 8 && (len < 65_536 || len >= 1 << 63)) {
+    if (wide == 2 && len < 126) || (wide == 8 && !(1 << 16..1 << 63).contains(&len)) {
         return Some(Err(1002));
     }
     let so_far = open.as_ref().map_or(0, |(_, data, _)| data.len() as u64);
