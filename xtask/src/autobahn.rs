@@ -24,7 +24,7 @@ const VIRTUALENV: &str = "virtualenv<20.16";
 const PACKAGES: [&[&str]; 3] = [
     &["setuptools==44.0.0", "wheel==0.36.2", "incremental==16.10.1"],
     &["Twisted==19.10.0"],
-    &["autobahntestsuite"],
+    &["autobahntestsuite==25.10.1"],
 ];
 
 /// Runs the suite; `cases` are patterns such as `6.*`, and none means all without compression.
@@ -71,7 +71,8 @@ fn install(directory: &Path) -> Result<PathBuf, String> {
         return Ok(wstest);
     }
     let python2 = find_python2()?;
-    let python3 = python_path("python3").ok_or("no python3: it is needed to install the Autobahn test suite")?;
+    let python3 =
+        python_path("python3").ok_or("no python3: it is needed to install the Autobahn test suite")?;
     println!("installing the Autobahn test suite under {}", directory.display());
     let tools_environment = directory.join("tools");
     for stale in [&environment, &tools_environment] {
@@ -101,7 +102,8 @@ fn find_python2() -> Result<PathBuf, String> {
     let mut candidates: Vec<PathBuf> = std::env::var_os("PYTHON2").map(PathBuf::from).into_iter().collect();
     candidates.extend(["python2.7", "python2"].map(PathBuf::from));
     candidates.extend(pyenv_python2());
-    let found = candidates.iter().filter_map(python_path).find(|path| version(path).as_deref() == Some("2.7"));
+    let found =
+        candidates.iter().filter_map(python_path).find(|path| version(path).as_deref() == Some("2.7"));
     found.ok_or_else(|| {
         "no Python 2.7, which the Autobahn test suite needs: install one (`pyenv install 2.7.18`) \
          or name it in the variable PYTHON2"
@@ -229,7 +231,8 @@ fn judge(report: &Value, expected: Option<usize>) -> Result<String, String> {
         let behaviour = result["behavior"].as_str().unwrap_or("missing");
         let close = result["behaviorClose"].as_str().unwrap_or("missing");
         *counts.entry(behaviour).or_insert(0usize) += 1;
-        if ![behaviour, close].iter().all(|verdict| matches!(*verdict, "OK" | "NON-STRICT" | "INFORMATIONAL")) {
+        if ![behaviour, close].iter().all(|verdict| matches!(*verdict, "OK" | "NON-STRICT" | "INFORMATIONAL"))
+        {
             bad.push(format!("{case}: {behaviour}, close {close}"));
         }
     }
