@@ -1,1 +1,3 @@
 //! A self-hosted real-time messaging hub: one hub, every client.
+
+pub mod config;

@@ -1,0 +1,102 @@
+//! The configuration of a running hub, which a reload replaces.
+use std::sync::Arc;
+
+use fanfare_broker::{ChannelPolicy, Policies};
+use fanfare_protocol::{Ack, ChannelName, Rights};
+use fanfare_session::{Limits, Rules};
+use tokio::sync::watch;
+
+use super::{Change, Config, Namespace, Slow, reload};
+
+/// How long the hub's own channels (`$presence:...`) remember that a key was removed, in milliseconds: far longer than a reader that
+/// is still attached can be behind.
+const INTERNAL_TTL_MS: u64 = 3_600_000;
+/// Bytes that one of the hub's own channels may hold.
+const INTERNAL_BYTES: u64 = 64 << 20;
+
+/// The present configuration. Everyone who asks gets the newest; a reload takes effect at the next question.
+#[derive(Debug)]
+pub struct Live {
+    config: watch::Sender<Arc<Config>>,
+}
+
+impl Live {
+    /// Begins with a configuration.
+    pub fn new(config: Config) -> Arc<Self> {
+        Arc::new(Self { config: watch::Sender::new(Arc::new(config)) })
+    }
+
+    /// The present configuration.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.borrow().clone()
+    }
+
+    /// Tells of every reload, for those who keep something made from the configuration (keys, budgets).
+    pub fn changes(&self) -> watch::Receiver<Arc<Config>> {
+        self.config.subscribe()
+    }
+
+    /// Takes over what can change while running and returns what differs. Settings that need a restart keep their old value and are
+    /// named. Nothing is taken over when dev mode would be switched: it turns every right on or off.
+    pub fn reload(&self, new: Config) -> Vec<Change> {
+        let old = self.config();
+        let changes = reload::changes(&old, &new);
+        if old.dev == new.dev && changes.iter().any(|change| !change.needs_restart) {
+            self.config.send_replace(Arc::new(reload::keep_fixed(&old, new)));
+        }
+        changes
+    }
+
+    /// What becomes of a reader of this channel that fell off the log.
+    pub fn slow(&self, channel: &str) -> Slow {
+        self.with(channel, |namespace| namespace.slow, Slow::Close)
+    }
+
+    /// Whether pages of this origin may use the hub. The request's own origin is the caller's to compare.
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.config.borrow().origins().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+    }
+
+    fn with<T>(&self, channel: &str, read: impl Fn(&Namespace) -> T, otherwise: T) -> T {
+        self.config.borrow().namespace(channel).map_or(otherwise, read)
+    }
+}
+
+impl Rules for Live {
+    fn anonymous(&self, channel: &str) -> Rights {
+        self.with(channel, |namespace| namespace.anonymous, Rights::NONE)
+    }
+
+    fn authenticated(&self, channel: &str) -> Rights {
+        self.with(channel, |namespace| namespace.authenticated, Rights::NONE)
+    }
+
+    fn presence(&self, channel: &str) -> bool {
+        self.with(channel, |namespace| namespace.presence, false)
+    }
+
+    fn keyed(&self, channel: &str) -> bool {
+        self.with(channel, |namespace| namespace.keyed, false)
+    }
+
+    fn limits(&self) -> Limits {
+        self.config.borrow().limits.session()
+    }
+}
+
+impl Policies for Live {
+    fn policy(&self, channel: &ChannelName) -> ChannelPolicy {
+        if channel.is_internal() {
+            return ChannelPolicy {
+                size: 0,
+                ttl_ms: INTERNAL_TTL_MS,
+                bytes: INTERNAL_BYTES,
+                keyed: true,
+                ack: Ack::Memory,
+            };
+        }
+        let config = self.config.borrow();
+        let stored = config.data.is_some();
+        config.namespace(channel).map_or_else(ChannelPolicy::default, |namespace| namespace.policy(stored))
+    }
+}
