@@ -295,6 +295,21 @@ fn the_hub_may_end_a_subscription() {
 }
 
 #[test]
+fn a_subscription_that_ends_while_it_is_sought_stays_ended_when_the_seek_fails() {
+    let mut rig = Rig::anonymous();
+    rig.join("open:a");
+    let seek = ticket_of(&rig.command(2, subscribe("open:a")));
+    let told = rig.hub(HubEvent::Ended(channel("open:a"), Code::Revoked));
+    assert!(matches!(told.as_slice(), [Action::Send(Event::Unsubscribed { .. })]), "{told:?}");
+    let failed = rig.hub(HubEvent::Subscribed(seek, Err(Problem::new(Code::Revoked, "revoked"))));
+    assert_eq!(refusal(&failed).0, Some(Ref::Number(2)));
+    assert_eq!(
+        (rig.session.subscriptions(), code(&rig.command(3, unsubscribe("open:a")))),
+        (0, Code::NotFound)
+    );
+}
+
+#[test]
 fn answers_to_nothing_are_ignored() {
     let mut rig = Rig::anonymous();
     assert_eq!(rig.hub(HubEvent::Published(Ticket(99), Ok(published()))), []);
