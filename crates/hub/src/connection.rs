@@ -6,7 +6,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use fanfare_protocol::{ChannelName, ClientId, Code, Cursor, Epoch, Event, Problem};
+use fanfare_protocol::{ChannelName, ClientId, Code, Cursor, Epoch, Event, Position, Problem};
 use futures_util::task::AtomicWaker;
 
 use crate::{
@@ -160,6 +160,19 @@ impl Connection {
     /// Makes every frame carry the positions of all the request's channels.
     pub fn carry_cursor(&self, cursor: Cursor) {
         self.lock().elements = Some(Box::new(cursor));
+    }
+
+    /// Gives one of the carried positions, where the request named none.
+    pub fn set_element(&self, element: usize, position: Option<Position>) {
+        let mut out = self.lock();
+        if let Some(place) = out.elements.as_deref_mut().and_then(|cursor| cursor.0.get_mut(element)) {
+            *place = position;
+        }
+    }
+
+    /// Where the reader of a channel stands: everything up to there was handed over.
+    pub fn position(&self, channel: &ChannelName) -> Option<Position> {
+        self.reader_position(channel).map(|(epoch, place, _)| Position { epoch, offset: place.offset })
     }
 
     /// The carried cursor as it stands: everything before it was handed over.
@@ -506,7 +519,7 @@ impl Out {
         if let (Some(element), Some(cursor)) = (element, self.elements.as_deref_mut())
             && let Some(place) = cursor.0.get_mut(element)
         {
-            *place = Some(fanfare_protocol::Position { epoch, offset: to.offset });
+            *place = Some(Position { epoch, offset: to.offset });
         }
     }
 

@@ -83,6 +83,11 @@ impl Directory {
         self.inner.lock().users.contains_key(user)
     }
 
+    /// How many connections a user has.
+    pub fn of_user(&self, user: &str) -> usize {
+        self.inner.lock().users.get(user).copied().unwrap_or(0)
+    }
+
     /// Tells every connection that fits to end; returns how many.
     pub fn disconnect(&self, which: impl Fn(&Listed) -> bool, problem: &Problem) -> usize {
         let rows: Vec<_> = {

@@ -115,9 +115,14 @@ impl Hub {
         self.registry.len()
     }
 
+    /// A number that no connection of this node has.
+    pub fn number(&self) -> u64 {
+        self.next_connection.fetch_add(1, Relaxed)
+    }
+
     /// A connection that writes `form` to `socket`.
     pub fn connect(&self, form: Form, client: ClientId, socket: Box<dyn Socket>) -> Arc<Connection> {
-        let id = self.next_connection.fetch_add(1, Relaxed);
+        let id = self.number();
         self.counters.connections.inc();
         Connection::new(id, form, client, socket, self.counters.clone())
     }

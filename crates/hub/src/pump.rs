@@ -239,7 +239,7 @@ impl Connection {
         write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> Option<Pumped> {
         let mut out = self.lock();
-        let Some(to) = segments.last().map(|segment| segment.to) else { return None };
+        let to = segments.last().map(|segment| segment.to)?;
         let reader = out.reader(key)?;
         if reader.kind == Kind::Members {
             let bytes = segments.first().map(|segment| segment.bytes.clone()).unwrap_or_default();

@@ -136,7 +136,7 @@ impl Round {
             let channel = self.channel.lock();
             channel.tail.as_ref().is_some_and(|tail| self.shard.state.lock().at < tail.head())
         };
-        !(behind && !self.shard.running.swap(true, Ordering::AcqRel))
+        !behind || self.shard.running.swap(true, Ordering::AcqRel)
     }
 
     /// One turn of writes: what the task's poll does, and what a test or a model checker steps by hand. Pending means "again later".

@@ -29,6 +29,8 @@ pub struct Begun {
     pub recovered: Option<bool>,
     /// How many messages of the past follow.
     pub replay: u64,
+    /// What follows is what comes after this position.
+    pub after: Position,
 }
 
 /// A start worked out against a log's bounds.
@@ -181,6 +183,7 @@ impl Hub {
             head: Position { epoch, offset: head.offset },
             recovered: plan.recovered,
             replay: replay + if attach.options.rate.is_some() { 0 } else { late },
+            after: Position { epoch, offset: cursor.offset },
         })
     }
 

@@ -2,11 +2,25 @@
 
 pub mod access;
 pub mod authorizer;
+mod body;
+mod driver;
+mod forms;
+mod lean;
+mod link;
 pub mod node;
+mod plan;
+mod poll;
 pub mod query;
 pub mod refusal;
+mod rewind;
+mod routes;
+mod socket;
 
 pub use access::Caller;
 pub use authorizer::{Asker, Authorizer, Decision};
+pub use lean::{Accepted, accept};
 pub use node::{Node, NodeRules, TransportLimits};
+pub use plan::check_reading;
 pub use refusal::Refusal;
+pub use rewind::Rewind;
+pub use routes::routes;

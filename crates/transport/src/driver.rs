@@ -1,0 +1,210 @@
+//! The task of one connection: reads when it may, writes what its link has, ends cleanly.
+use std::{
+    cell::RefCell,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use fanfare_protocol::Format;
+use fanfare_websocket::{Decoder, Limits, Message, frame};
+use tokio::time::{Sleep, sleep};
+
+use crate::{
+    link::{Link, Wrote},
+    node::Node,
+    plan::{Plan, Transport},
+    socket::Io,
+};
+
+/// Reads of one turn at most; then others have theirs.
+const READS: usize = 4;
+/// How long a closed connection's socket stays, so that the last frames arrive.
+const LINGER: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Where sockets are read into: one buffer a worker, none a connection.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
+}
+
+/// What the client's bytes are.
+enum Input {
+    /// WebSocket frames.
+    Frames(Decoder),
+    /// Nothing that matters (SSE, stream).
+    Ignored,
+}
+
+enum Phase {
+    Open,
+    /// Everything was written: waiting for the other side to close.
+    Linger(Pin<Box<Sleep>>, bool),
+}
+
+/// One connection.
+pub(crate) struct Driver<I: Io> {
+    io: I,
+    link: Link,
+    input: Input,
+    phase: Phase,
+}
+
+impl<I: Io> Driver<I> {
+    /// A driver for a planned connection whose answer has been sent; `early` is what the client sent behind its request.
+    pub fn new(node: &Arc<Node>, plan: Plan, io: I, early: &[u8]) -> Self {
+        let input = match plan.transport {
+            Transport::WebSocket => {
+                let limits = node.rules.transport();
+                Input::Frames(Decoder::new(Limits {
+                    message_bytes: limits.frame_bytes,
+                    fragments: limits.fragments,
+                    frame_bytes: limits.frame_bytes,
+                }))
+            }
+            Transport::Sse | Transport::Stream => Input::Ignored,
+        };
+        let link = Link::open(node, plan, io.round_socket());
+        let mut driver = Self { io, link, input, phase: Phase::Open };
+        driver.take(early);
+        driver
+    }
+
+    /// Bytes from the client.
+    fn take(&mut self, mut bytes: &[u8]) {
+        let Input::Frames(decoder) = &mut self.input else { return };
+        if !bytes.is_empty() {
+            self.link.received();
+        }
+        while !bytes.is_empty() {
+            match decoder.feed(&mut bytes) {
+                Ok(None) => break,
+                Ok(Some(message)) => message_in(&mut self.link, message),
+                Err(error) => {
+                    self.link.send_raw(&frame::close_frame(error.close_code(), error.reason()));
+                    self.link.connection.finish();
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Reads while there is something and the link wants it. Ready when the connection has ended.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            for _ in 0..READS {
+                if !self.link.wants_input() {
+                    return Poll::Ready(Ok(true));
+                }
+                match self.io.poll_read(cx, scratch) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Ok(false)),
+                    Poll::Ready(Ok(n)) => self.take(scratch.get(..n).unwrap_or_default()),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Ready(Ok(true))
+        })
+    }
+
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Phase::Linger(deadline, shut) = &mut self.phase else { return Poll::Ready(()) };
+        if deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !*shut {
+            match self.io.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => *shut = true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            // Bounded by the deadline: a client that floods is dropped with it.
+            for _ in 0..READS {
+                match self.io.poll_read(cx, scratch) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => {}
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    /// One turn; true when it must be taken again at once, None when the connection has ended.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Option<bool> {
+        self.link.drive(cx);
+        let Self { io, link, .. } = self;
+        match link.pump(cx, &mut |bytes| io.try_write(bytes)) {
+            Wrote::Enough => {}
+            Wrote::Blocked => match io.poll_writable(cx) {
+                Poll::Ready(Ok(())) => return Some(true),
+                Poll::Ready(Err(_)) => return None,
+                Poll::Pending => {}
+            },
+            Wrote::Finished => {
+                self.phase = Phase::Linger(Box::pin(sleep(LINGER)), false);
+                return Some(true);
+            }
+            Wrote::Dead => return None,
+        }
+        if let Poll::Ready(Err(_)) = self.io.poll_flush(cx) {
+            return None;
+        }
+        match self.poll_input(cx) {
+            Poll::Pending => Some(false),
+            // Something was read, or nothing may be read now: what it caused goes out before this task rests.
+            Poll::Ready(Ok(true)) => Some(self.link.connection.has_work() && self.link.wants_input()),
+            Poll::Ready(Ok(false) | Err(_)) => None,
+        }
+    }
+}
+
+/// One message from a WebSocket client.
+fn message_in(link: &mut Link, message: Message) {
+    match (message, link.format()) {
+        (Message::Text(text), Format::Json) => link.commands(&text),
+        (Message::Binary(bytes), Format::MsgPack) => link.commands(&bytes),
+        (Message::Binary(_), Format::Json) => refuse(link, "binary frame on a JSON connection"),
+        (Message::Text(_), Format::MsgPack) => refuse(link, "text frame on a MessagePack connection"),
+        (Message::Ping(payload), _) => link.send_raw(&frame::pong(&payload)),
+        (Message::Pong(_), _) => {}
+        (Message::Close(close), _) => {
+            link.send_raw(&frame::close_reply(close.as_ref()));
+            link.connection.finish();
+        }
+    }
+}
+
+/// 1003: a kind of data that cannot be accepted (RFC 6455 section 7.4.1).
+fn refuse(link: &mut Link, reason: &str) {
+    link.send_raw(&frame::close_frame(1003, reason));
+    link.connection.finish();
+}
+
+impl<I: Io> Future for Driver<I> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let me = &mut *self;
+        if matches!(me.phase, Phase::Linger(..)) {
+            return me.poll_linger(cx);
+        }
+        // What was read causes output, and output makes room for input: bounded, so that one connection does not keep a worker.
+        for _ in 0..8 {
+            match me.turn(cx) {
+                None => return Poll::Ready(()),
+                Some(false) => return Poll::Pending,
+                Some(true) if matches!(me.phase, Phase::Linger(..)) => return me.poll_linger(cx),
+                Some(true) => {}
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

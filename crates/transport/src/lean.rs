@@ -1,0 +1,151 @@
+//! The first request of a plain TCP connection: WebSocket, SSE and stream go to lean drivers, all else to an HTTP server through a
+//! [`Rewind`]. An HTTP server's buffers alone cost more than an idle connection may.
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    driver::Driver,
+    node::Node,
+    plan::{Plan, Transport, plan},
+    rewind::Rewind,
+    routes::one_way_headers,
+    socket::Tcp,
+};
+
+/// Head lines looked at; a request with more goes to the HTTP server.
+const HEADERS: usize = 64;
+/// A head up to this size may be lean.
+const LEAN_HEAD: usize = 16 << 10;
+
+/// Who serves a connection.
+pub enum Accepted {
+    /// Its own task, from now on (or nobody: it has ended).
+    Taken,
+    /// An HTTP server.
+    Http(Rewind<TcpStream>),
+}
+
+/// Reads the first request's head and serves what is lean.
+pub async fn accept(node: &Arc<Node>, mut stream: TcpStream) -> Accepted {
+    let limit = Duration::from_millis(node.rules.transport().handshake_ms);
+    let Ok(Some((head, parsed))) = timeout(limit, read_head(&mut stream)).await else {
+        return Accepted::Taken;
+    };
+    let Some((parts, length)) = parsed else { return Accepted::Http(Rewind::new(stream, head)) };
+    let Some(transport) = lean_transport(&parts) else { return Accepted::Http(Rewind::new(stream, head)) };
+    let Ok(plan) = plan(node, transport, &parts).await else {
+        // The same request is refused there, with a whole answer.
+        return Accepted::Http(Rewind::new(stream, head));
+    };
+    drop(parts);
+    let answer = answer(&plan);
+    if stream.write_all(&answer).await.is_err() {
+        return Accepted::Taken;
+    }
+    let early = head.get(length..).unwrap_or_default();
+    tokio::spawn(Driver::new(node, plan, Tcp::new(stream), early));
+    Accepted::Taken
+}
+
+/// What was read, and the head in it if it is one.
+type Head = (Vec<u8>, Option<(Parts, usize)>);
+
+/// None when the client went away first.
+async fn read_head(stream: &mut TcpStream) -> Option<Head> {
+    let mut head = Vec::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut head).await.ok()? == 0 {
+            return if head.is_empty() { None } else { Some((head, None)) };
+        }
+        match parse(&head) {
+            Parsed::Whole(parts, length) => return Some((head, Some((*parts, length)))),
+            Parsed::Partial if head.len() < LEAN_HEAD => {}
+            Parsed::Partial | Parsed::Other => return Some((head, None)),
+        }
+    }
+}
+
+enum Parsed {
+    Whole(Box<Parts>, usize),
+    Partial,
+    Other,
+}
+
+fn parse(head: &[u8]) -> Parsed {
+    // Cheaply turns away what is no GET before the whole head is there (uploads, HTTP/2).
+    if !head.starts_with(b"GET ") && !b"GET ".starts_with(head.get(..head.len().min(4)).unwrap_or_default()) {
+        return Parsed::Other;
+    }
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(length)) => {
+            build(&request).map_or(Parsed::Other, |parts| Parsed::Whole(Box::new(parts), length))
+        }
+        Ok(httparse::Status::Partial) => Parsed::Partial,
+        Err(_) => Parsed::Other,
+    }
+}
+
+fn build(parsed: &httparse::Request<'_, '_>) -> Option<Parts> {
+    if parsed.version != Some(1) {
+        return None;
+    }
+    let uri: Uri = parsed.path?.parse().ok()?;
+    let mut request = Request::builder().method(parsed.method?).uri(uri).version(Version::HTTP_11);
+    for header in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        request = request.header(name, HeaderValue::from_bytes(header.value).ok()?);
+    }
+    Some(request.body(()).ok()?.into_parts().0)
+}
+
+/// The transport of a request that a lean driver can serve: a GET without a body; SSE and streams only where no page of another origin must be
+/// told that it may read the answer.
+fn lean_transport(parts: &Parts) -> Option<Transport> {
+    let transport = Transport::of_path(parts.uri.path())?;
+    let has_body = parts.headers.contains_key(header::TRANSFER_ENCODING)
+        || parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    let cross = transport != Transport::WebSocket && parts.headers.contains_key(header::ORIGIN);
+    let host_once = parts.headers.get_all(header::HOST).iter().count() == 1;
+    (parts.method == Method::GET && !has_body && !cross && host_once).then_some(transport)
+}
+
+/// The head of the answer. SSE and streams end with the connection, so they need no chunks.
+fn answer(plan: &Plan) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let mut line = |name: &str, value: &str| {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    };
+    if plan.transport == Transport::WebSocket {
+        line("Upgrade", "websocket");
+        line("Connection", "Upgrade");
+        line("Sec-WebSocket-Accept", &plan.accept);
+        if let Some(name) = plan.subprotocol {
+            line("Sec-WebSocket-Protocol", name);
+        }
+    } else {
+        for (name, value) in one_way_headers(plan.transport) {
+            line(name.as_str(), value);
+        }
+        line("Connection", "close");
+    }
+    if plan.caller.session_is_new {
+        line("Fanfare-Session", plan.caller.session.reveal());
+    }
+    out.extend_from_slice(b"\r\n");
+    let status: &[u8] = match plan.transport {
+        Transport::WebSocket => b"HTTP/1.1 101 Switching Protocols\r\n",
+        Transport::Sse | Transport::Stream => b"HTTP/1.1 200 OK\r\n",
+    };
+    [status, &out].concat()
+}

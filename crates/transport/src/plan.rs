@@ -1,0 +1,212 @@
+//! What a request for a connection asks, worked out before anything is answered: the same for the lean listener and for routes.
+use std::sync::Arc;
+
+use fanfare_hub::Form;
+use fanfare_protocol::{
+    Code, Format, Identity, Problem, Right,
+    options::{SubscribeRequest, from_query, from_query_or_none},
+};
+use fanfare_session::check;
+use fanfare_websocket::handshake;
+use http::{HeaderMap, Method, Version, request::Parts};
+
+use crate::{
+    access::{self, Caller},
+    forms,
+    node::Node,
+    query,
+};
+
+/// A way to hold a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// `/v1/ws`.
+    WebSocket,
+    /// `/v1/sse`.
+    Sse,
+    /// `/v1/stream`.
+    Stream,
+}
+
+impl Transport {
+    /// Its name in lists and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Sse => "sse",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// The transport of a path.
+    pub fn of_path(path: &str) -> Option<Self> {
+        match path {
+            "/v1/ws" => Some(Self::WebSocket),
+            "/v1/sse" => Some(Self::Sse),
+            "/v1/stream" => Some(Self::Stream),
+            _ => None,
+        }
+    }
+}
+
+/// A connection that may be opened.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How it is held.
+    pub transport: Transport,
+    /// The encoding of frames.
+    pub format: Format,
+    /// What its readers are written.
+    pub form: Form,
+    /// Who it is.
+    pub caller: Caller,
+    /// What it reads from the start.
+    pub request: SubscribeRequest,
+    /// WebSocket: credentials were refused, which is told inside (browsers hide the status of a refused upgrade).
+    pub refused: Option<Problem>,
+    /// WebSocket: `Sec-WebSocket-Accept`.
+    pub accept: String,
+    /// WebSocket: the subprotocol selected.
+    pub subprotocol: Option<&'static str>,
+    /// The request itself, for the application's authorizer.
+    pub parts: Option<Arc<Parts>>,
+}
+
+/// Works out what a request asks.
+///
+/// # Errors
+/// The problem to answer it with.
+pub async fn plan(node: &Node, transport: Transport, parts: &Parts) -> Result<Plan, Problem> {
+    let limits = node.rules.transport();
+    if node.hub.directory().len() >= limits.connections {
+        return Err(Problem::new(Code::LimitExceeded, "this server holds as many connections as it may")
+            .retry_after_ms(1000)
+            .worth_retrying());
+    }
+    match transport {
+        Transport::WebSocket => websocket(node, parts).await,
+        Transport::Sse | Transport::Stream => one_way(node, transport, parts).await,
+    }
+}
+
+async fn websocket(node: &Node, parts: &Parts) -> Result<Plan, Problem> {
+    let over_h2 = parts.version >= Version::HTTP_2;
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let checked = if over_h2 { handshake::validate_connect(headers) } else { handshake::validate(headers) };
+    let upgrade = checked.map_err(|error| {
+        Problem::new(Code::BadRequest, format!("not a WebSocket handshake: {error}"))
+            .remedy("connect with a WebSocket client, version 13")
+    })?;
+    if !over_h2 && parts.method != Method::GET {
+        return Err(Problem::new(Code::BadRequest, "a WebSocket handshake is a GET"));
+    }
+    let (format, subprotocol) = subprotocol(&upgrade.subprotocols)?;
+    access::check_origin(node, parts)?;
+    let request = from_query_or_none(&query::pairs(parts.uri.query()))?;
+    let (session, session_is_new) = access::session(parts)?;
+    let client = session.client();
+    let (identity, mut refused) = match access::identity(node, parts).await {
+        Ok(identity) => (identity, None),
+        Err(problem) => (Arc::default(), Some(problem)),
+    };
+    if let Err(problem) = user_limit(node, &identity) {
+        refused = Some(problem);
+    }
+    Ok(Plan {
+        transport: Transport::WebSocket,
+        format,
+        form: if format == Format::Json { forms::WS_JSON } else { forms::WS_MSGPACK },
+        caller: Caller { identity, session, session_is_new, client },
+        request,
+        refused,
+        accept: upgrade.accept,
+        subprotocol,
+        parts: node.authorizer.is_some().then(|| Arc::new(parts.clone())),
+    })
+}
+
+/// Selects the subprotocol. A token alone selects nothing, which no client accepts.
+fn subprotocol(offered: &[&str]) -> Result<(Format, Option<&'static str>), Problem> {
+    const KNOWN: [(&str, Format); 2] =
+        [("fanfare.v1.json", Format::Json), ("fanfare.v1.msgpack", Format::MsgPack)];
+    let selected = offered.iter().find_map(|name| KNOWN.into_iter().find(|(known, _)| known == name));
+    match selected {
+        Some((name, format)) => Ok((format, Some(name))),
+        None if offered.is_empty() => Ok((Format::Json, None)),
+        None => Err(Problem::new(Code::BadRequest, "none of the offered subprotocols is spoken here")
+            .remedy("offer fanfare.v1.json or fanfare.v1.msgpack, also beside fanfare.token.TOKEN")),
+    }
+}
+
+async fn one_way(node: &Node, transport: Transport, parts: &Parts) -> Result<Plan, Problem> {
+    let caller = access::caller(node, parts).await?;
+    let mut request = from_query(&query::pairs(parts.uri.query()))?;
+    if transport == Transport::Sse
+        && let Some(id) = last_event_id(&parts.headers)
+    {
+        request.resume(&id);
+    }
+    user_limit(node, &caller.identity)?;
+    check_reading(node, &caller.identity, &request)?;
+    let form = match transport {
+        Transport::Sse => forms::sse(request.channels.len(), request.envelope),
+        _ => forms::STREAM,
+    };
+    Ok(Plan {
+        transport,
+        format: Format::Json,
+        form,
+        caller,
+        request,
+        refused: None,
+        accept: String::new(),
+        subprotocol: None,
+        parts: node.authorizer.is_some().then(|| Arc::new(parts.clone())),
+    })
+}
+
+fn last_event_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("last-event-id")?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned()).filter(|id| !id.is_empty())
+}
+
+fn user_limit(node: &Node, identity: &Identity) -> Result<(), Problem> {
+    let limit = node.rules.transport().connections_per_user;
+    match &identity.user {
+        Some(user) if node.hub.directory().of_user(user) >= limit => {
+            Err(Problem::new(Code::LimitExceeded, "this user holds as many connections as one user may")
+                .retry_after_ms(1000)
+                .worth_retrying())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the rights and options that reading these channels takes, before anything is answered.
+///
+/// # Errors
+/// `unauthorized`, `forbidden`, or `bad_request` for a snapshot or presence that the namespace has not.
+pub fn check_reading(node: &Node, identity: &Identity, request: &SubscribeRequest) -> Result<(), Problem> {
+    let rules = &*node.rules;
+    for channel in &request.channels {
+        check(rules, identity, Right::Subscribe, channel, None)?;
+        if request.options.start.last.is_some() {
+            check(rules, identity, Right::History, channel, None)?;
+        }
+        if request.options.presence {
+            if !rules.presence(channel) {
+                return Err(Problem::new(
+                    Code::BadRequest,
+                    format!("the namespace of {channel} has no presence"),
+                )
+                .remedy("leave presence out, or set presence = true for the namespace"));
+            }
+            check(rules, identity, Right::Presence, channel, None)?;
+        }
+        if request.options.start.snapshot && !rules.keyed(channel) {
+            return Err(Problem::new(Code::BadRequest, format!("the namespace of {channel} is not keyed"))
+                .remedy("leave snapshot out, or set keyed = true for the namespace"));
+        }
+    }
+    Ok(())
+}

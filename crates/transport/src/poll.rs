@@ -1,0 +1,267 @@
+//! Short and long polls: a cursor that the client carries.
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use fanfare_hub::{Follower, PAGE_BYTES, Watch, unix_ms};
+use fanfare_protocol::{
+    Cursor, Message, Problem, Right,
+    event::{Gap, GapReason},
+    json,
+    options::{SubscribeRequest, from_query},
+};
+use http::{HeaderValue, StatusCode, header, request::Parts};
+use tokio::time::Instant;
+
+use crate::{
+    access::{self, Caller, SESSION_HEADER},
+    node::Node,
+    plan::check_reading,
+    query,
+    refusal::Refusal,
+};
+
+/// Messages of one answer at most.
+const MESSAGES: usize = 1000;
+
+/// One poll under way.
+struct Poll {
+    followers: Vec<Follower>,
+    messages: Vec<Arc<Message>>,
+    gaps: Vec<Gap>,
+    bytes: usize,
+    more: bool,
+    newest_ms: u64,
+}
+
+/// `GET /v1/poll`.
+pub(crate) async fn poll(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let caller = access::caller(&node, &parts).await?;
+    let request = from_query(&query::pairs(parts.uri.query()))?;
+    check_reading(&node, &caller.identity, &request)?;
+    let known = if_none_match(&parts);
+    // Numbered as a connection, so that the membership it holds is told apart from others'.
+    let held = Held::new(&node, &caller);
+    let answered = answer(&node, &request, &caller, known.as_deref()).await;
+    drop(held);
+    let poll = answered?;
+    Ok(respond(&node, &request, &caller, &poll, known.as_deref()))
+}
+
+/// A poll holds its client's memberships while it waits.
+struct Held<'a> {
+    node: &'a Node,
+    connection: u64,
+    client: fanfare_protocol::ClientId,
+}
+
+impl<'a> Held<'a> {
+    fn new(node: &'a Node, caller: &Caller) -> Self {
+        let connection = node.hub.number();
+        node.hub.hold_client(connection, caller.client);
+        Self { node, connection, client: caller.client }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.node.hub.release_client(self.connection, self.client);
+    }
+}
+
+async fn answer(
+    node: &Node,
+    request: &SubscribeRequest,
+    caller: &Caller,
+    known: Option<&str>,
+) -> Result<Poll, Problem> {
+    let wait = request.wait.unwrap_or(0.0).clamp(0.0, 60.0);
+    let mut poll = begin(node, request).await?;
+    poll.read(node, request, caller).await?;
+    let told = request.cursor.is_none() || !poll.messages.is_empty() || !poll.gaps.is_empty();
+    let changed = known.is_some_and(|known| known != poll.cursor().to_string());
+    if wait <= 0.0 || told || (known.is_some() && changed) {
+        return Ok(poll);
+    }
+    let expires = caller.identity.expires_at;
+    let deadline = Instant::now() + Duration::from_secs_f64(wait);
+    let watches = watch_all(node, &poll).await?;
+    while poll.messages.is_empty() && poll.gaps.is_empty() {
+        let notified: Vec<_> = watches.iter().map(|watch| Box::pin(watch.delivered())).collect();
+        let mut notified = notified;
+        for one in &mut notified {
+            one.as_mut().enable();
+        }
+        poll.read(node, request, caller).await?;
+        if !poll.messages.is_empty() || !poll.gaps.is_empty() || node.is_draining() {
+            break;
+        }
+        // Short slices, so that expiry, revocation and draining are seen within a second.
+        let slice = deadline.min(Instant::now() + Duration::from_millis(500));
+        let _ = tokio::time::timeout_at(slice, futures_util::future::select_all(notified)).await;
+        check_still(node, caller, expires)?;
+        if Instant::now() >= deadline {
+            break;
+        }
+    }
+    Ok(poll)
+}
+
+/// A parked poll whose token has expired or was revoked is refused.
+fn check_still(node: &Node, caller: &Caller, expires: Option<u64>) -> Result<(), Problem> {
+    use fanfare_protocol::Code;
+    if expires.is_some_and(|at| at <= unix_ms()) {
+        return Err(Problem::new(Code::TokenExpired, "the token has expired"));
+    }
+    if node.auth.revocations().is_revoked(&caller.identity) {
+        return Err(Problem::new(Code::Unauthorized, "the user's tokens were revoked"));
+    }
+    Ok(())
+}
+
+async fn watch_all(node: &Node, poll: &Poll) -> Result<Vec<Watch>, Problem> {
+    let mut watches = Vec::with_capacity(poll.followers.len());
+    for follower in &poll.followers {
+        watches.push(node.hub.watch(&follower.channel).await?);
+    }
+    Ok(watches)
+}
+
+async fn begin(node: &Node, request: &SubscribeRequest) -> Result<Poll, Problem> {
+    let mut poll = Poll {
+        followers: Vec::new(),
+        messages: Vec::new(),
+        gaps: Vec::new(),
+        bytes: 0,
+        more: false,
+        newest_ms: 0,
+    };
+    for (channel, options) in request.subscriptions() {
+        let following = node.hub.follow(channel, &options.start).await?;
+        if let Some(reason) = following.gap {
+            poll.gaps.push(Gap { channel: channel.clone(), after: following.follower.at, reason });
+        }
+        poll.newest_ms = poll.newest_ms.max(following.bounds.newest_ms);
+        poll.followers.push(following.follower);
+    }
+    Ok(poll)
+}
+
+impl Poll {
+    /// Reads what there is for every channel in turn, up to the limits of one answer.
+    async fn read(
+        &mut self,
+        node: &Node,
+        request: &SubscribeRequest,
+        caller: &Caller,
+    ) -> Result<(), Problem> {
+        self.more = false;
+        for follower in &mut self.followers {
+            loop {
+                let (limit, bytes) = (MESSAGES - self.messages.len(), PAGE_BYTES.saturating_sub(self.bytes));
+                if limit == 0 || bytes == 0 {
+                    self.more = true;
+                    break;
+                }
+                let mut ahead = follower.clone();
+                let followed = node.hub.read_on(&mut ahead, limit, bytes).await?;
+                self.newest_ms = self.newest_ms.max(followed.newest_ms);
+                let size: usize = followed.messages.iter().map(|m| m.data.len() + 200).sum();
+                if !self.messages.is_empty() && self.bytes + size > PAGE_BYTES && size > bytes {
+                    self.more = true;
+                    break;
+                }
+                *follower = ahead;
+                if let Some(reason) = followed.gap {
+                    let reason = if reason == GapReason::Slow { GapReason::Expired } else { reason };
+                    self.gaps.push(Gap { channel: follower.channel.clone(), after: follower.at, reason });
+                }
+                self.bytes += size;
+                let own = |m: &Arc<Message>| !request.options.echo && m.origin == Some(caller.client);
+                self.messages.extend(followed.messages.into_iter().filter(|m| !own(m)));
+                if !followed.more {
+                    break;
+                }
+            }
+        }
+        if request.options.rate.is_some() {
+            self.conflate();
+        }
+        Ok(())
+    }
+
+    /// `rate` within one answer: the newest of every key of every channel.
+    fn conflate(&mut self) {
+        let mut newest = std::collections::HashMap::new();
+        for message in &self.messages {
+            newest.insert((message.channel.clone(), message.key.clone()), message.offset);
+        }
+        self.messages.retain(|m| newest.get(&(m.channel.clone(), m.key.clone())) == Some(&m.offset));
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor(self.followers.iter().map(|follower| Some(follower.at)).collect())
+    }
+
+    /// When asking again is worth it: soon after lively times, rarely after long silence.
+    fn poll_after_ms(&self) -> u64 {
+        if self.more {
+            return 0;
+        }
+        match self.newest_ms {
+            0 => 5_000,
+            newest => (unix_ms().saturating_sub(newest) / 4).clamp(500, 15_000),
+        }
+    }
+}
+
+fn respond(
+    node: &Node,
+    request: &SubscribeRequest,
+    caller: &Caller,
+    poll: &Poll,
+    known: Option<&str>,
+) -> Response {
+    let cursor = poll.cursor();
+    let text = cursor.to_string();
+    let empty = poll.messages.is_empty() && poll.gaps.is_empty();
+    let unchanged = empty && known == Some(text.as_str());
+    let mut response = if unchanged {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let body = json::poll(&json::Poll {
+            messages: &poll.messages,
+            cursor: &cursor,
+            gaps: &poll.gaps,
+            poll_after_ms: poll.poll_after_ms(),
+        });
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    };
+    let public = request.channels.iter().all(|c| node.rules.anonymous(c).has(Right::Subscribe));
+    let cache = match (public, empty) {
+        (true, false) => "public, max-age=1",
+        (true, true) => "no-store",
+        (false, _) => "private, no-store",
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    if let Ok(etag) = HeaderValue::from_str(&format!("W/\"{text}\"")) {
+        headers.insert(header::ETAG, etag);
+    }
+    if caller.session_is_new
+        && let Ok(session) = HeaderValue::from_str(caller.session.reveal())
+    {
+        headers.insert(SESSION_HEADER, session);
+    }
+    response
+}
+
+/// The cursor that the client has an answer for.
+fn if_none_match(parts: &Parts) -> Option<String> {
+    let value = parts.headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
+    let tag = value.split(',').next()?.trim();
+    Some(tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned())
+}

@@ -1,0 +1,113 @@
+//! The transports as routes of any axum or hyper server.
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use fanfare_protocol::{Code, Problem};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::{
+    access::SESSION_HEADER,
+    body::LinkBody,
+    driver::Driver,
+    node::Node,
+    plan::{Plan, Transport, plan},
+    poll,
+    refusal::Refusal,
+    rewind::Rewind,
+    socket::{Stream, Tcp},
+};
+
+/// `/v1/ws`, `/v1/sse`, `/v1/stream` and `/v1/poll`.
+pub fn routes(node: Arc<Node>) -> Router {
+    Router::new()
+        .route("/v1/ws", any(websocket))
+        .route("/v1/sse", get(sse))
+        .route("/v1/stream", get(stream))
+        .route("/v1/poll", get(poll::poll))
+        .with_state(node)
+}
+
+async fn websocket(State(node): State<Arc<Node>>, mut request: Request) -> Result<Response, Refusal> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (parts, _) = request.into_parts();
+    let plan = plan(&node, Transport::WebSocket, &parts).await?;
+    if parts.extensions.get::<hyper::upgrade::OnUpgrade>().is_none() && parts.version < Version::HTTP_11 {
+        return Err(Problem::new(Code::BadRequest, "a WebSocket needs HTTP/1.1 or HTTP/2").into());
+    }
+    let mut response = StatusCode::OK.into_response();
+    let headers = response.headers_mut();
+    if let Some(name) = plan.subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+    }
+    tell_session(headers, &plan);
+    if parts.version < Version::HTTP_2 {
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Ok(accept) = HeaderValue::from_str(&plan.accept) {
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    }
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrade.await else { return };
+        // Over plain TCP the socket comes out of the server's hands, its buffers stay behind.
+        match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<Rewind<TcpStream>>>(upgraded) {
+            Ok(parts) => {
+                let (tcp, mut early) = parts.io.into_inner().into_parts();
+                early.extend_from_slice(&parts.read_buf);
+                tokio::spawn(Driver::new(&node, plan, Tcp::new(tcp), &early));
+            }
+            Err(upgraded) => {
+                tokio::spawn(Driver::new(&node, plan, Stream::new(TokioIo::new(upgraded)), &[]));
+            }
+        }
+    });
+    Ok(response)
+}
+
+async fn sse(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refusal> {
+    one_way(node, Transport::Sse, request).await
+}
+
+async fn stream(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refusal> {
+    one_way(node, Transport::Stream, request).await
+}
+
+async fn one_way(node: Arc<Node>, transport: Transport, request: Request) -> Result<Response, Refusal> {
+    let (parts, _) = request.into_parts();
+    let plan = plan(&node, transport, &parts).await?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in one_way_headers(transport) {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    tell_session(&mut headers, &plan);
+    let mut response = Response::new(Body::new(LinkBody::new(&node, plan)));
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// The headers of an SSE or stream answer.
+pub(crate) fn one_way_headers(transport: Transport) -> [(http::HeaderName, &'static str); 3] {
+    let kind = if transport == Transport::Sse { "text/event-stream" } else { "application/x-ndjson" };
+    [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-cache"),
+        (http::HeaderName::from_static("x-accel-buffering"), "no"),
+    ]
+}
+
+fn tell_session(headers: &mut HeaderMap, plan: &Plan) {
+    if plan.caller.session_is_new
+        && let Ok(session) = HeaderValue::from_str(plan.caller.session.reveal())
+    {
+        headers.insert(SESSION_HEADER, session);
+    }
+}
