@@ -3,6 +3,8 @@
 pub mod append;
 pub mod broker;
 pub mod budget;
+#[cfg(feature = "contract")]
+pub mod contract;
 pub mod memory;
 pub mod policy;
 pub mod read;
