@@ -71,6 +71,14 @@ impl Format {
         }
     }
 
+    /// Appends a message as a frame's payload: as [`Format::encode`] does, without an [`Event`] around it.
+    pub fn message_frame(self, message: &Message, out: &mut Vec<u8>) {
+        match self {
+            Self::Json => frames::message_frame(&mut JsonSink(out), message),
+            Self::MsgPack => frames::message_frame(&mut PackSink(out), message),
+        }
+    }
+
     /// Appends a message's object, without a `type`.
     pub fn message(self, message: &Message, out: &mut Vec<u8>) {
         match self {

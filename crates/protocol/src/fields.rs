@@ -156,13 +156,14 @@ impl<'a> Raw<'a> {
         Ok(elements)
     }
 
-    /// The name and value of each entry of an object whose names and values are strings; none otherwise.
+    /// The name and value of each entry of an object whose names and values are strings; none otherwise,
+    /// and none when it is absurdly long.
     pub fn pairs(self) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
         match self {
             Raw::Json(text) => serde_json::from_str::<Pairs<'a>>(text).ok().map(|pairs| pairs.0),
             Raw::Pack(bytes) => {
                 let mut reader = Reader(bytes);
-                let Ok(Token::Map(count)) = reader.next() else { return None };
+                let Ok(Token::Map(count @ 0..=PAIRS)) = reader.next() else { return None };
                 let mut pairs = Vec::new();
                 for _ in 0..count {
                     let (Ok(Token::Text(name)), Ok(Token::Text(value))) = (reader.next(), reader.next())
@@ -200,6 +201,9 @@ fn json_scalar(text: &str) -> Scalar<'_> {
 
 /// More elements of an array than this are counted, not kept. At least every `most` of [`Raw::elements`].
 const LIST: usize = 1001;
+
+/// An object of strings with more entries than this is not read.
+const PAIRS: u32 = 256;
 
 /// The first elements of a JSON array, and how many there are.
 struct List<'a>(Vec<Raw<'a>>, usize);
@@ -242,6 +246,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                    if pairs.len() >= PAIRS as usize {
+                        return Err(A::Error::custom("too many"));
+                    }
                     let text = |raw: &'de RawValue| {
                         unescape(raw.get()).ok_or_else(|| A::Error::custom("not a string"))
                     };

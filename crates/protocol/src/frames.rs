@@ -115,6 +115,14 @@ fn message_fields<S: Sink>(o: &mut Object<'_, S>, message: &Message) {
     }
 }
 
+/// A message as a whole frame.
+pub(crate) fn message_frame<S: Sink>(sink: &mut S, message: &Message) {
+    let mut o = Object::open(sink);
+    o.text("type", "message");
+    message_fields(&mut o, message);
+    o.close();
+}
+
 /// A message's own object, without `type`.
 pub(crate) fn message<S: Sink>(sink: &mut S, message: &Message) {
     let mut o = Object::open(sink);

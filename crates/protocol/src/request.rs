@@ -191,7 +191,7 @@ fn tags(fields: &Fields<'_>) -> Result<Tags, Problem> {
         return Ok(Arc::new([]));
     }
     let pairs = fields.raw(Name::Tags).and_then(Raw::pairs);
-    let pairs = pairs.ok_or_else(|| wrong(Name::Tags, "an object of strings"))?;
+    let pairs = pairs.ok_or_else(|| wrong(Name::Tags, "an object of at most 16 strings"))?;
     let mut tags: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     for (name, value) in pairs {
         check_word("the name of a tag", &name)?;
