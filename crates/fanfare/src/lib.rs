@@ -1,3 +1,5 @@
 //! A self-hosted real-time messaging hub: one hub, every client.
 
 pub mod config;
+pub mod host;
+pub mod http;

@@ -1,0 +1,78 @@
+//! What every request passes, whatever it asks: the host check of development mode, CORS, and the count of errors.
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use fanfare_protocol::Code;
+use fanfare_transport::{Node, Refusal, access};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+
+use super::Shared;
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("Authorization, Content-Type, Fanfare-Session, Last-Event-ID, If-None-Match");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("ETag, Retry-After, Fanfare-Session");
+/// How long a browser may remember a preflight, in seconds.
+const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
+
+/// Refuses foreign hosts in development mode, answers preflights, tells allowed origins that they are, and counts errors.
+pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let origin = allowed_origin(&app.node, &parts);
+    let mut response = match access::check_host(&app.node, &parts) {
+        Err(problem) => Refusal(problem).into_response(),
+        Ok(()) if is_preflight(&parts) => preflight(origin.is_some()),
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+    };
+    // Counted where the code is known; a WebSocket's own errors are its session's.
+    if let Some(code) = response.extensions().get::<Code>() {
+        app.node.errors.count(*code);
+    }
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        share(response.headers_mut(), origin);
+    }
+    response
+}
+
+/// Fetch standard, §4.8: a request that asks on behalf of another.
+fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(header::ORIGIN)
+        && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// 204 to every origin: one that is not allowed learns it from the headers that are missing.
+fn preflight(allowed: bool) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if allowed {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_AGE);
+    }
+    response
+}
+
+/// The request's origin, if its pages may use the hub: a listed one, the hub's own, in development mode any of this machine.
+fn allowed_origin(node: &Node, parts: &Parts) -> Option<HeaderValue> {
+    let origin = parts.headers.get(header::ORIGIN)?;
+    let text = origin.to_str().ok()?;
+    let local = || {
+        let host = text.split_once("://").map_or(text, |(_, host)| host);
+        node.rules.is_dev() && access::is_loopback(host)
+    };
+    let allowed = node.rules.allows_origin(text) || access::is_own_origin(parts, text) || local();
+    allowed.then(|| origin.clone())
+}
+
+fn share(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+    // Also where no origin was sent: a cache must not give that answer to a page of another origin.
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+    }
+}

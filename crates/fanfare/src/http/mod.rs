@@ -1,0 +1,109 @@
+//! The HTTP surface: publishing, history, state, presence, administration, health, metrics and the first page. The transports
+//! (WebSocket, SSE, stream, poll) bring their own routes, which are merged here.
+//!
+//! Every request passes [`edge::guard`], the ones that ask who is asking [`who::identify`]. Every refusal is a problem document.
+mod admin;
+mod answer;
+mod body;
+mod edge;
+mod health;
+mod metrics;
+mod page;
+mod presence;
+mod publish;
+mod read;
+mod target;
+mod who;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{get, post},
+};
+use fanfare_protocol::ChannelName;
+use fanfare_transport::Node;
+
+use crate::config::Live;
+
+/// Which parts are served, beside the messages themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The first page: `/` and `/web/...`.
+    pub page: bool,
+    /// Lists and disconnections (API keys only), and `/metrics` (API keys only, but in development mode).
+    pub admin: bool,
+    /// Where the limits of request bodies are read, anew for each request; their defaults without it.
+    pub live: Option<Arc<Live>>,
+}
+
+/// What the handlers share.
+struct App {
+    node: Arc<Node>,
+    live: Option<Arc<Live>>,
+    /// This node's own channel, over which readiness is proved.
+    health: ChannelName,
+    metrics: metrics::Metrics,
+}
+
+type Shared = Arc<App>;
+
+/// Everything that a node answers over HTTP.
+///
+/// It can be mounted under any path: the page finds the API by relative addresses.
+pub fn router(node: Arc<Node>, options: Options) -> Router {
+    let app = Arc::new(App {
+        health: health::channel(),
+        metrics: metrics::Metrics::new(&node),
+        live: options.live.clone(),
+        node: node.clone(),
+    });
+    let identify = from_fn_with_state(app.clone(), who::identify);
+    let known = api(options.admin).route_layer(identify);
+    let open = open(&options);
+    let own = known.merge(open).with_state(app.clone()).layer(from_fn(answer::uncached));
+    own.merge(transports(node))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::wrong_method)
+        .layer(from_fn_with_state(app, edge::guard))
+}
+
+/// The routes of WebSocket, SSE, stream and poll.
+fn transports(node: Arc<Node>) -> Router {
+    fanfare_transport::routes(node)
+}
+
+/// What is answered by who asks. Every `/v1/channels/{channel}/X` is also `/v1/X?channel=`, because proxies mangle `%2F`.
+fn api(admin: bool) -> Router<Shared> {
+    let mut routes = Router::new();
+    for under in ["/v1/channels/{channel}", "/v1"] {
+        let presence = get(presence::members).put(presence::enter).delete(presence::leave);
+        routes = routes
+            .route(&format!("{under}/messages"), post(publish::publish).get(read::history))
+            .route(&format!("{under}/snapshot"), get(read::snapshot))
+            .route(&format!("{under}/presence"), presence);
+    }
+    routes = routes.route("/v1/users/online", post(admin::online));
+    if admin {
+        routes = routes
+            .route("/v1/channels", get(admin::channels))
+            .route("/v1/connections", get(admin::connections))
+            .route("/v1/connections/{client}/disconnect", post(admin::disconnect_client))
+            .route("/v1/users/{user}/disconnect", post(admin::disconnect_user));
+    }
+    routes
+}
+
+/// What is answered to anybody.
+fn open(options: &Options) -> Router<Shared> {
+    let mut routes =
+        Router::new().route("/health/live", get(health::live)).route("/health/ready", get(health::ready));
+    if options.admin {
+        routes = routes.route("/metrics", get(metrics::show));
+    }
+    if options.page {
+        routes = routes.route("/", get(page::index)).route("/web/{*path}", get(page::file));
+    }
+    routes
+}
