@@ -183,7 +183,8 @@ pub struct Subscribed {
 pub enum Sign {
     /// Bytes came in.
     Received,
-    /// The socket accepted bytes. Those of a ping alone are no sign; the first acceptance after a ping is taken for its own.
+    /// The socket accepted bytes. It may be told late, just before a timeout. In the first second after a ping it is no sign of life:
+    /// it may be the ping itself.
     Accepted,
     /// Output is waiting for the socket.
     Blocked,

@@ -4,6 +4,9 @@ use crate::{Limits, Sign, timeline::NEVER};
 /// Streams and SSE get a keep-alive this often, in milliseconds.
 pub const KEEP_ALIVE_MS: u64 = 15_000;
 
+/// So long after a ping, in milliseconds, what the socket accepts counts as the ping itself.
+const OWN_MS: u64 = 1000;
+
 /// What a timeout asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
@@ -18,7 +21,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Liveness {
     /// The next ping.
     next: u64,
-    /// Silence until then ends the connection; [`NEVER`] while no ping is unanswered.
+    /// Silence until then ends the connection, or the moment of the ping when `own`; [`NEVER`] while no ping is unanswered.
     silent_until: u64,
     /// No byte accepted until then ends the connection; [`NEVER`] while nothing waits to be written.
     stalled_at: u64,
@@ -26,7 +29,8 @@ pub(crate) struct Liveness {
     random: u64,
     /// Whether the other side answers pings at all.
     answers: bool,
-    /// The next acceptance is that of the ping itself, which only shows that the socket had room.
+    /// What the socket accepts now may be the ping itself, which only shows that it had room: no sign of life. This ends with a
+    /// timeout, so that a driver which tells only then whether anything was accepted tells the ping and what followed apart.
     own: bool,
 }
 
@@ -51,14 +55,14 @@ impl Liveness {
                 self.stalled_at = after(now, limits.stall_ms);
                 self.silent_until = NEVER;
             }
-            Sign::Accepted if self.own => self.own = false,
+            Sign::Accepted if self.own => {}
             Sign::Accepted => self.silent_until = NEVER,
             Sign::Blocked if blocked => {}
             Sign::Blocked => self.stalled_at = after(now, limits.stall_ms),
             Sign::Drained => {
                 self.stalled_at = NEVER;
                 if self.silent_until != NEVER {
-                    self.silent_until = after(now, limits.pong_ms);
+                    self.await_answer(now, limits);
                 }
             }
         }
@@ -68,6 +72,10 @@ impl Liveness {
     pub(crate) fn timeout(&mut self, now: u64, listening: bool, limits: &Limits) -> Verdict {
         if self.stalled_at != NEVER {
             return if self.stalled_at <= now { Verdict::Stalled } else { Verdict::Fine };
+        }
+        if self.silent_until <= now && self.own {
+            self.own = false;
+            self.silent_until = after(self.silent_until, limits.pong_ms - own_ms(limits));
         }
         if self.silent_until <= now {
             if listening {
@@ -80,10 +88,14 @@ impl Liveness {
         }
         self.schedule(now, limits);
         if self.answers && self.silent_until == NEVER {
-            self.silent_until = after(now, limits.pong_ms);
-            self.own = true;
+            self.await_answer(now, limits);
         }
         Verdict::Ping
+    }
+
+    fn await_answer(&mut self, now: u64, limits: &Limits) {
+        self.silent_until = after(now, own_ms(limits));
+        self.own = true;
     }
 
     fn schedule(&mut self, now: u64, limits: &Limits) {
@@ -107,6 +119,10 @@ impl Liveness {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+}
+
+fn own_ms(limits: &Limits) -> u64 {
+    OWN_MS.min(limits.pong_ms / 2)
 }
 
 fn after(now: u64, ms: u64) -> u64 {
@@ -144,6 +160,9 @@ mod tests {
     fn silence_after_a_ping_ends_it_and_the_pings_own_acceptance_is_silence() {
         let (mut live, at, limits) = pinged();
         live.sign(at, Sign::Accepted, &limits);
+        assert_eq!(live.due(), at + S, "when the ping itself has long been accepted");
+        live.sign(live.due(), Sign::Accepted, &limits);
+        assert_eq!(live.timeout(live.due(), true, &limits), Verdict::Fine);
         assert_eq!(live.due(), at + 10 * S);
         assert_eq!(live.timeout(at + 10 * S - 1, true, &limits), Verdict::Fine);
         assert_eq!(live.timeout(at + 10 * S, true, &limits), Verdict::NoPong);
@@ -152,12 +171,19 @@ mod tests {
     #[test]
     fn any_byte_is_life() {
         let (mut live, at, limits) = pinged();
-        live.sign(at + S, Sign::Received, &limits);
+        live.sign(at + S / 2, Sign::Received, &limits);
         assert_eq!(live.timeout(at + 10 * S, true, &limits), Verdict::Fine);
         let (mut live, at, limits) = pinged();
-        live.sign(at, Sign::Accepted, &limits);
-        live.sign(at + S, Sign::Accepted, &limits);
+        assert_eq!(live.timeout(at + S, true, &limits), Verdict::Fine);
+        live.sign(at + 10 * S, Sign::Accepted, &limits);
         assert_eq!(live.timeout(at + 10 * S, true, &limits), Verdict::Fine);
+        assert!(live.due() > at + 10 * S);
+    }
+
+    #[test]
+    fn a_late_timer_ends_silence_all_the_same() {
+        let (mut live, at, limits) = pinged();
+        assert_eq!(live.timeout(at + 12 * S, true, &limits), Verdict::NoPong);
     }
 
     #[test]
