@@ -5,8 +5,7 @@ use std::{
 };
 
 use fanfare_protocol::{
-    ChannelName, ClientId, Code, Epoch, Event, Identity, Message, Position, Problem, Publish,
-    SubscribeOptions,
+    ChannelName, Code, Epoch, Event, Identity, Message, Position, Problem, Publish, SubscribeOptions,
     event::{Gap, GapReason, HistoryPage, MembersPage, Published},
 };
 use fanfare_session::{Author, HubCall, HubEvent, Subscribed};
@@ -337,9 +336,4 @@ impl SimHub {
 fn answered(call: &HubCall, answers: &[HubEvent]) -> bool {
     let HubCall::Subscribe { ticket, .. } = call else { return false };
     answers.iter().any(|answer| matches!(answer, HubEvent::Subscribed(of, _) if of == ticket))
-}
-
-/// A public name for the `n`th simulated client.
-pub fn client_of(n: u8) -> ClientId {
-    fanfare_protocol::SessionId::from_random([n; 16]).client()
 }

@@ -6,7 +6,7 @@ use fanfare_protocol::{
     SubscribeOptions,
     command::{Page, Token},
 };
-use fanfare_session::{Action, HubCall, Opening, Rules, Session, Sign};
+use fanfare_session::{Action, Opening, Rules, Session, Sign};
 
 use crate::{
     Clock, Random,
@@ -360,9 +360,4 @@ fn verify(token: &str) -> Result<Identity, Problem> {
         return Err(Problem::new(fanfare_protocol::Code::Unauthorized, "not a token of this world"));
     }
     Ok(Identity { user: Some(token.into()), ..Identity::default() })
-}
-
-/// The calls that a session made, for tests that look at them one by one.
-pub fn calls(actions: &[Action]) -> impl Iterator<Item = &HubCall> {
-    actions.iter().filter_map(|action| if let Action::Hub(call) = action { Some(call) } else { None })
 }
