@@ -87,6 +87,13 @@ pub fn run<F: Future<Output = ()>>(maker: Maker, case: impl FnOnce(Maker) -> F) 
 #[derive(Default)]
 pub struct PolicyTable(Mutex<HashMap<ChannelName, ChannelPolicy>>);
 
+impl PolicyTable {
+    /// Changes a channel's policy, as a reload does.
+    pub fn set(&self, channel: &ChannelName, policy: ChannelPolicy) {
+        self.0.lock().insert(channel.clone(), policy);
+    }
+}
+
 impl Policies for PolicyTable {
     fn policy(&self, channel: &ChannelName) -> ChannelPolicy {
         self.0.lock().get(channel).copied().unwrap_or_default()
@@ -159,7 +166,7 @@ impl Harness {
 
     /// Changes a channel's policy, as a reload does.
     pub fn set_policy(&self, channel: &ChannelName, policy: ChannelPolicy) {
-        self.policies.0.lock().insert(channel.clone(), policy);
+        self.policies.set(channel, policy);
     }
 
     /// A channel whose newest messages by key are kept.

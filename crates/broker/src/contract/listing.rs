@@ -38,7 +38,7 @@ pub async fn listing_is_paged(make: Maker) {
         if page.is_empty() {
             break;
         }
-        assert!(page.len() <= 100);
+        assert!(page.len() <= 100 && seen.last() < page.first(), "pages go on: {:?}", page.first());
         seen.extend(page);
     }
     assert_eq!(seen, names);

@@ -61,11 +61,13 @@ pub async fn bytes_bound_what_a_new_read_returns(make: Maker) {
     let sized = |n: u64| Publish { id: Some(format!("id-{n:04}").into()), ..publish(&c, "\"0123456789\"") };
     h.append(sized(1)).await;
     let weight = h.retained(&c).await[0].weight() as u64;
-    h.set_policy(&c, ChannelPolicy { bytes: weight * 4 + weight / 2, ..ChannelPolicy::default() });
+    h.set_policy(&c, ChannelPolicy { bytes: weight * 4, ..ChannelPolicy::default() });
     for head in 2..=20u64 {
         h.append(sized(head)).await;
         assert_retained(&h, &c, head.saturating_sub(3).max(1), head).await;
     }
+    h.set_policy(&c, ChannelPolicy { bytes: weight * 4 - 1, ..ChannelPolicy::default() });
+    assert_retained(&h, &c, 18, 20).await;
     // A message that alone is too much leaves nothing.
     let large = format!("\"{}\"", "x".repeat(weight as usize * 5));
     h.append(publish(&c, &large)).await;

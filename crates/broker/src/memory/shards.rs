@@ -109,7 +109,6 @@ impl Shards {
 
     /// Lists a channel that has just been written to, or takes it out if it has neither messages nor interest.
     pub(super) fn settle(&self, channel: &Arc<Channel>) {
-        self.none_idle.store(false, Relaxed);
         let mut names = self.names(channel.shard);
         if !names.channels.get(&channel.name).is_some_and(|found| Arc::ptr_eq(found, channel)) {
             return;
@@ -119,6 +118,7 @@ impl Shards {
             if names.written.insert(channel.name.clone()) {
                 self.written.fetch_add(1, Relaxed);
                 channel.written.store(true, Relaxed);
+                self.may_be_idle();
             }
         } else if !log.interested {
             log.closed = true;
@@ -202,19 +202,24 @@ impl Shards {
             return true;
         }
         let _one_at_a_time = self.dropping.lock();
-        if self.none_idle.load(Relaxed) {
-            return false;
-        }
-        let excess = (self.written.load(Relaxed) + 1).saturating_sub(limit);
-        if excess > 0 {
+        // Writers go on meanwhile: they may take the place made, or write to what was chosen. A channel more for each of them
+        // does less harm than a refusal.
+        for _ in 0..8 {
+            let written = self.written.load(Relaxed);
+            if written < limit {
+                break;
+            }
             // A few more than needed, so that the search for the idle is not made for each new channel.
-            self.drop_idle(excess.max(limit / 32));
+            let count = (written + 1 - limit).max(limit / 32);
+            if self.none_idle.load(Relaxed) || !self.drop_idle(count) {
+                return false;
+            }
         }
-        self.written.load(Relaxed) < limit
+        true
     }
 
-    /// Drops the `count` longest idle channels without interest, which counts as losing their past.
-    fn drop_idle(&self, count: usize) {
+    /// Drops the `count` longest idle channels without interest, which counts as losing their past. False if there are none.
+    fn drop_idle(&self, count: usize) -> bool {
         let droppable = |channel: &Arc<Channel>| {
             let idle = channel.written.load(Relaxed) && !channel.interested.load(Relaxed);
             idle.then(|| (channel.used_ms.load(Relaxed), channel.number, channel.clone()))
@@ -229,7 +234,7 @@ impl Shards {
             idle.truncate(count);
         }
         if idle.is_empty() {
-            return;
+            return false;
         }
         self.none_idle.store(false, Relaxed);
         // Before the first one goes: whoever makes a dropped channel again finds the new epoch.
@@ -248,6 +253,7 @@ impl Shards {
                 self.written.fetch_sub(1, Relaxed);
             }
         }
+        true
     }
 
     fn draw_epoch(&self) {
