@@ -17,7 +17,7 @@ pub enum Bound {
 pub struct Read {
     /// Exclusive.
     pub after: Position,
-    /// At most so many messages; at least one is returned when there is one.
+    /// At most so many messages (0 counts as 1); at least one is returned when there is one.
     pub limit: usize,
     /// At most about so many bytes of [`Message::weight`]; at least one message is returned when there is one.
     pub bytes: usize,
