@@ -219,8 +219,8 @@ impl Hub {
         self.counters.grow_tail(grown);
     }
 
-    /// Closes the channels that nobody has counted on for a while, and drops tails that nobody reads. Called once a second.
-    pub fn sweep(&self) {
+    /// Closes the channels that nobody has counted on for a while. Called once a second.
+    pub async fn sweep(&self) {
         const LINGER_SWEEPS: u32 = 30;
         for channel in self.registry.all() {
             let idle = {
@@ -236,6 +236,12 @@ impl Hub {
                 });
                 self.count_tail(-(held as isize));
                 self.broker.disinterest(&channel.name);
+                // Somebody may have come back meanwhile, and have confirmed the interest that was just ended.
+                if let Some(again) = self.registry.get(&channel.name)
+                    && self.broker.interest(&channel.name).await.is_ok()
+                {
+                    self.repair(&again).await;
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ impl Hub {
             self.broker.tick(unix_ms());
             self.tick_memberships().await;
             if count.is_multiple_of(1000 / TICK_MS) {
-                self.sweep();
+                self.sweep().await;
                 self.audit().await;
             }
         }

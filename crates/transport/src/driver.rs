@@ -91,22 +91,23 @@ impl<I: Io> Driver<I> {
         }
     }
 
-    /// Reads while there is something and the link wants it. Ready when the connection has ended.
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    /// Reads while there is something and the link wants it. True when something was read; an error when the connection has ended.
+    fn read_some(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         SCRATCH.with_borrow_mut(|scratch| {
+            let mut any = false;
             for _ in 0..READS {
                 if !self.link.wants_input() {
-                    return Poll::Ready(Ok(true));
+                    return Ok(any);
                 }
                 match self.io.poll_read(cx, scratch) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Ok(false)),
+                    Poll::Pending => return Ok(any),
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                     Poll::Ready(Ok(n)) => self.take(scratch.get(..n).unwrap_or_default()),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Err(error)) => return Err(error),
                 }
+                any = true;
             }
-            cx.waker().wake_by_ref();
-            Poll::Ready(Ok(true))
+            Ok(any)
         })
     }
 
@@ -156,12 +157,8 @@ impl<I: Io> Driver<I> {
         if let Poll::Ready(Err(_)) = self.io.poll_flush(cx) {
             return None;
         }
-        match self.poll_input(cx) {
-            Poll::Pending => Some(false),
-            // Something was read, or nothing may be read now: what it caused goes out before this task rests.
-            Poll::Ready(Ok(true)) => Some(self.link.connection.has_work() && self.link.wants_input()),
-            Poll::Ready(Ok(false) | Err(_)) => None,
-        }
+        // What was read causes output, which goes out before this task rests.
+        self.read_some(cx).ok()
     }
 }
 
