@@ -31,7 +31,7 @@ pub mod retention;
 pub use harness::{Harness, Maker, PolicyTable, Setup, run};
 pub use recorder::Recorder;
 
-/// Makes a `#[test]` of every case of the contract. Takes a closure from [`Setup`](contract::Setup) to a future of
+/// Makes a `#[test]` of every case of the contract. Takes a closure from `contract::Setup` to a future of
 /// `Arc<dyn Broker>`.
 #[macro_export]
 macro_rules! contract {
