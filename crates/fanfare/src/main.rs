@@ -1,2 +1,6 @@
 //! The `fanfare` binary.
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fanfare::cli::run()
+}
