@@ -207,6 +207,24 @@ impl Connection {
         self.lock().expires = unix_ms.unwrap_or(u64::MAX);
     }
 
+    /// Nothing of this channel is handed over from this moment on; its readers stay.
+    pub fn limit(&self, channel: &ChannelName, unix_ms: Option<u64>) {
+        let mut out = self.lock();
+        let out = &mut *out;
+        for (slot, reader) in out.readers.iter_mut().enumerate() {
+            let Some(reader) = reader.as_deref_mut().filter(|reader| reader.name == *channel) else {
+                continue;
+            };
+            reader.until = unix_ms.unwrap_or(u64::MAX);
+            let key = ReaderKey { slot: slot as u32, generation: reader.generation };
+            // It may have lost its turn when the shorter right ended.
+            if reader.state == State::Behind && !out.behind.contains(&key) {
+                out.behind.push_back(key);
+            }
+        }
+        self.wake();
+    }
+
     /// Whether the socket accepted bytes since this was last asked.
     pub fn take_accepted(&self) -> bool {
         std::mem::take(&mut self.lock().accepted)
@@ -378,7 +396,7 @@ impl Connection {
         if reader.epoch == segment.epoch && cursor >= segment.to {
             return 0;
         }
-        let clear = out.control.is_empty() && !out.blocked && unix_ms < out.expires;
+        let clear = out.control.is_empty() && !out.blocked && unix_ms < out.expires.min(reader.until);
         // What changed among members is told in one piece: a reader that joined inside it asks the roster for its own.
         let inside = reader.kind == crate::reader::Kind::Members && cursor > segment.from;
         if !clear || inside || reader.epoch != segment.epoch || cursor < segment.from {

@@ -285,7 +285,8 @@ impl Connection {
         let mut out = self.lock();
         // Whatever happens below, the reader's turn comes again.
         out.behind.push_back(fetch.key);
-        if out.life != Life::Open || unix_ms >= out.expires {
+        if out.life != Life::Open || out.reader(fetch.key).is_none_or(|r| unix_ms >= out.expires.min(r.until))
+        {
             return Pumped::Again;
         }
         if let Err(stop) = out.flush_control(write) {

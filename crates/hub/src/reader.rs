@@ -70,6 +70,8 @@ pub struct Reader {
     pub snapshot: bool,
     /// Told before the first message.
     pub gap: Option<Gap>,
+    /// Nothing is handed over from this moment on, in milliseconds since 1970: the right to read ends.
+    pub until: u64,
     /// Which element of the connection's cursor it moves.
     pub element: Option<usize>,
 }

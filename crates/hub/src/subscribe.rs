@@ -174,6 +174,7 @@ impl Hub {
             keyed: plan.keyed,
             snapshot: attach.options.start.snapshot,
             gap,
+            until: u64::MAX,
             element: attach.element,
         });
         let Some(key) = key else { return Err(gone()) };
@@ -212,6 +213,7 @@ impl Hub {
             keyed: None,
             snapshot: false,
             gap: None,
+            until: u64::MAX,
             element: None,
         });
         let Some(key) = key else { return Err(gone()) };

@@ -87,6 +87,14 @@ pub enum HubCall {
         /// How to read it.
         options: SubscribeOptions,
     },
+    /// Hand over nothing more of this channel from this moment on: a command's token grants it no longer. Follows its `Subscribe`; ends with
+    /// `Unsubscribe` or the next `Subscribe`. Not answered.
+    Until {
+        /// The channel.
+        channel: ChannelName,
+        /// Milliseconds since 1970; none lifts the limit.
+        unix_ms: Option<u64>,
+    },
     /// Detach the reader, now: nothing of the channel is written afterwards. Not answered.
     Unsubscribe {
         /// The channel.

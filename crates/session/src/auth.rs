@@ -85,6 +85,16 @@ impl Session {
             let expiry = token.expires_at.map_or(NEVER, |at| self.timeline.of_unix(now, at));
             self.token_expiry = self.token_expiry.min(expiry);
             self.channels.with(channel, |known| known.keep_token(token));
+            self.limit_reader(channel);
+        }
+    }
+
+    /// Tells the hub until when a channel may be read whose right comes from tokens of commands.
+    fn limit_reader(&mut self, name: &ChannelName) {
+        let Some(known) = self.channels.get(name) else { return };
+        if known.reader != Reader::None && !known.tokens().is_empty() {
+            let unix_ms = self.readable_until(name, None);
+            self.hub(HubCall::Until { channel: name.clone(), unix_ms });
         }
     }
 
@@ -128,6 +138,8 @@ impl Session {
         }
         if reader != Reader::None && !reads {
             self.end_subscription(name, code);
+        } else {
+            self.limit_reader(name);
         }
         self.channels.tidy(name);
     }

@@ -146,6 +146,9 @@ impl Session {
         let asked = Asked::Subscribe { channel: channel.clone(), before, doomed: None };
         let ticket = self.calls.add(reference.clone(), asked);
         self.hub(HubCall::Subscribe { ticket, channel: channel.clone(), options });
+        if let Some(until) = self.readable_until(channel, may.token.as_ref()) {
+            self.hub(HubCall::Until { channel: channel.clone(), unix_ms: Some(until) });
+        }
         Ok(())
     }
 
@@ -290,6 +293,17 @@ impl Session {
         let allows =
             |token: &Arc<Identity>| is_current(token, may.now.unix_ms) && token.allows(right, channel, event);
         if kept.iter().chain(&may.token).any(allows) { Ok(()) } else { Err(problem) }
+    }
+
+    /// When the right to read a channel ends that only tokens of commands grant, in milliseconds since 1970; none when it lasts as long as the
+    /// identity.
+    pub(crate) fn readable_until(&self, channel: &ChannelName, token: Option<&Arc<Identity>>) -> Option<u64> {
+        if check(&*self.rules, &self.identity, Right::Subscribe, channel, None).is_ok() {
+            return None;
+        }
+        let kept = self.channels.get(channel).map_or(&[][..], |known| known.tokens());
+        let granting = kept.iter().chain(token).filter(|token| token.allows(Right::Subscribe, channel, None));
+        granting.map(|token| token.expires_at.unwrap_or(u64::MAX)).max()
     }
 
     fn author(&self, client: Option<ClientId>) -> Author {

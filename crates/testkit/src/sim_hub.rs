@@ -111,7 +111,7 @@ impl SimHub {
                     waiting.retain(|call| !answered(call, &connection.answers));
                 }
             }
-            HubCall::Identify { .. } => {}
+            HubCall::Identify { .. } | HubCall::Until { .. } => {}
             HubCall::Authenticate { .. } => connection.verifying.push(call),
             HubCall::Publish { ref publish, .. } => {
                 connection.calls.entry(publish.channel.clone()).or_default().push_back(call);
@@ -186,7 +186,7 @@ impl SimHub {
                 let none = || Problem::new(Code::NotFound, "no member");
                 HubEvent::Entered(ticket, if was { Ok(()) } else { Err(none()) })
             }
-            HubCall::Unsubscribe { .. } | HubCall::Identify { .. } => return None,
+            HubCall::Unsubscribe { .. } | HubCall::Until { .. } | HubCall::Identify { .. } => return None,
         })
     }
 

@@ -192,7 +192,7 @@ impl Watch {
             HubCall::Enter { .. } | HubCall::Leave { .. } => {
                 HubEvent::Entered(ticket, if fails { Err(fault()) } else { Ok(()) })
             }
-            HubCall::Unsubscribe { .. } | HubCall::Identify { .. } => unreachable!(),
+            HubCall::Unsubscribe { .. } | HubCall::Until { .. } | HubCall::Identify { .. } => unreachable!(),
         };
         self.session.handle_hub(self.clock.now(), event);
     }
@@ -252,6 +252,7 @@ impl Watch {
             assert!(!late || self.clock.now().unix_ms - at < 2000, "long after the expiry: {call:?}");
         }
         let (ticket, channel, number, right) = match &call {
+            HubCall::Until { .. } => return,
             HubCall::Identify { identity } => {
                 self.identity = identity.clone();
                 return;

@@ -1,6 +1,6 @@
 //! A connection between session and hub: carries out what the session asks, tells it what happened, and pumps what is to be written.
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     io,
     pin::Pin,
@@ -78,6 +78,8 @@ pub(crate) struct Link {
     catch_up: Option<Later<CaughtUp>>,
     congested: Option<Later<()>>,
     beginning: Option<Box<Beginning>>,
+    /// Until when channels may be read that only tokens of commands grant.
+    limits: BTreeMap<ChannelName, Option<u64>>,
     asker: Option<Box<Asker>>,
     waiting: VecDeque<Waiting>,
     deciding: bool,
@@ -128,6 +130,7 @@ impl Link {
             catch_up: None,
             congested: None,
             beginning: None,
+            limits: BTreeMap::new(),
             asker,
             waiting: VecDeque::new(),
             deciding: false,
@@ -320,8 +323,17 @@ impl Link {
                 let verifying = self.node.auth.verify(&token.0, at.unix_ms);
                 self.later(async move { Answer::Hub(HubEvent::Authenticated(ticket, verifying.await)) });
             }
-            HubCall::Subscribe { ticket, channel, options } => self.subscribe(ticket, channel, options),
+            HubCall::Subscribe { ticket, channel, options } => {
+                self.limits.remove(&channel);
+                self.subscribe(ticket, channel, options);
+            }
+            HubCall::Until { channel, unix_ms } => {
+                connection.limit(&channel, unix_ms);
+                // Its reader may not be there yet.
+                self.limits.insert(channel, unix_ms);
+            }
             HubCall::Unsubscribe { channel } => {
+                self.limits.remove(&channel);
                 hub.unsubscribe(&connection, &channel);
             }
             HubCall::Publish { ticket, publish, author } => {
@@ -480,6 +492,9 @@ impl Link {
 
     /// A from-now element of the request's cursor becomes the position that its subscription begins at.
     fn begun(&mut self, channel: &ChannelName, after: Option<fanfare_protocol::Position>) {
+        if let Some(until) = self.limits.get(channel) {
+            self.connection.limit(channel, *until);
+        }
         let Some(beginning) = &mut self.beginning else { return };
         let Some(element) = beginning.channels.iter().position(|name| name == channel) else { return };
         if let Some(place) = beginning.cursor.0.get_mut(element)

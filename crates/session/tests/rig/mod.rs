@@ -231,7 +231,7 @@ pub fn ticket(call: &HubCall) -> Option<Ticket> {
         | HubCall::Members { ticket, .. }
         | HubCall::Enter { ticket, .. }
         | HubCall::Leave { ticket, .. } => Some(*ticket),
-        HubCall::Unsubscribe { .. } | HubCall::Identify { .. } => None,
+        HubCall::Unsubscribe { .. } | HubCall::Until { .. } | HubCall::Identify { .. } => None,
     }
 }
 
