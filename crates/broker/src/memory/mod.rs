@@ -347,6 +347,11 @@ impl Broker for MemoryBroker {
         }
     }
 
+    /// The sink is called inside the append itself.
+    fn delivers_all(&self) -> bool {
+        true
+    }
+
     fn channels<'a>(
         &'a self,
         prefix: &'a str,
