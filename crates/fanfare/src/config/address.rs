@@ -14,6 +14,9 @@ impl Kind for Address {
     fn expected() -> String {
         "an address and a port, such as \"127.0.0.1:8000\" or \"[::]:8000\"".into()
     }
+    fn short() -> String {
+        "address:port".into()
+    }
     fn read(node: &Node) -> Result<SocketAddr, Fault> {
         let Value::Text(text) = &node.value else { return Err(unexpected::<Self>(node)) };
         let local =

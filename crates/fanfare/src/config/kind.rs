@@ -28,6 +28,11 @@ pub trait Kind {
     /// What may be written, as in "expected ...".
     fn expected() -> String;
 
+    /// A word or two for the documentation.
+    fn short() -> String {
+        Self::expected()
+    }
+
     /// Reads a value.
     ///
     /// # Errors
@@ -64,6 +69,9 @@ impl<const MIN: usize> Kind for Count<MIN> {
     fn expected() -> String {
         format!("a whole number from {MIN}")
     }
+    fn short() -> String {
+        if MIN == 0 { "number".into() } else { format!("number from {MIN}") }
+    }
     fn read(node: &Node) -> Result<usize, Fault> {
         match node.value {
             Value::Integer(number) => usize::try_from(number).ok().filter(|number| *number >= MIN),
@@ -82,6 +90,9 @@ impl<const MIN: usize> Kind for Size<MIN> {
     type Value = usize;
     fn expected() -> String {
         format!("a size such as 65536, \"64KiB\" or \"8MB\", at least {}", size::show(MIN))
+    }
+    fn short() -> String {
+        if MIN == 1 { "size".into() } else { format!("size from {}", size::show(MIN)) }
     }
     fn read(node: &Node) -> Result<usize, Fault> {
         match &node.value {
@@ -109,6 +120,9 @@ impl<const MIN: u64> Kind for Time<MIN> {
         };
         format!("a duration such as \"250ms\", \"10s\", \"5m\" or \"24h\"{least}")
     }
+    fn short() -> String {
+        "duration".into()
+    }
     fn read(node: &Node) -> Result<Duration, Fault> {
         let read = match &node.value {
             Value::Text(text) => duration::parse(text),
@@ -135,6 +149,9 @@ impl Kind for Flag {
     fn expected() -> String {
         "true or false".into()
     }
+    fn short() -> String {
+        "`true`, `false`".into()
+    }
     fn read(node: &Node) -> Result<bool, Fault> {
         match (&node.value, node.raw.as_deref()) {
             (Value::Flag(flag), _) => Ok(*flag),
@@ -155,6 +172,9 @@ impl Kind for Text {
     fn expected() -> String {
         "a string".into()
     }
+    fn short() -> String {
+        "text".into()
+    }
     fn read(node: &Node) -> Result<String, Fault> {
         text(node).map(str::to_owned).ok_or_else(|| unexpected::<Self>(node))
     }
@@ -169,6 +189,9 @@ impl Kind for File {
     type Value = PathBuf;
     fn expected() -> String {
         "a path".into()
+    }
+    fn short() -> String {
+        "path".into()
     }
     fn read(node: &Node) -> Result<PathBuf, Fault> {
         match text(node) {
@@ -187,6 +210,9 @@ impl Kind for Hidden {
     type Value = Secret;
     fn expected() -> String {
         "a string".into()
+    }
+    fn short() -> String {
+        "secret".into()
     }
     fn read(node: &Node) -> Result<Secret, Fault> {
         // The value itself stays out of the error.
@@ -213,6 +239,9 @@ impl<K: Kind> Kind for Maybe<K> {
     fn expected() -> String {
         K::expected()
     }
+    fn short() -> String {
+        K::short()
+    }
     fn read(node: &Node) -> Result<Self::Value, Fault> {
         K::read(node).map(Some)
     }
@@ -230,6 +259,9 @@ impl<K: Kind> Kind for ListOf<K> {
     type Value = Vec<K::Value>;
     fn expected() -> String {
         format!("a list, each of them {}", K::expected())
+    }
+    fn short() -> String {
+        format!("list: {}", K::short())
     }
     fn read(node: &Node) -> Result<Self::Value, Fault> {
         match (&node.value, &node.raw) {
@@ -271,6 +303,9 @@ impl<W: Word> Kind for OneOf<W> {
             [front @ .., last] => format!("{} or {last}", front.join(", ")),
             [] => String::new(),
         }
+    }
+    fn short() -> String {
+        W::WORDS.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ")
     }
     fn read(node: &Node) -> Result<W, Fault> {
         let Some(given) = text(node) else { return Err(unexpected::<Self>(node)) };
@@ -326,6 +361,9 @@ impl Kind for RightList {
     type Value = Rights;
     fn expected() -> String {
         format!("a list of {}", OneOf::<Right>::expected())
+    }
+    fn short() -> String {
+        "list of rights".into()
     }
     fn read(node: &Node) -> Result<Rights, Fault> {
         match (&node.value, &node.raw) {

@@ -16,7 +16,7 @@ pub fn markdown() -> String {
     let part = |part: Part| {
         let about = if part.about.is_empty() { String::new() } else { format!("{}\n\n", part.about) };
         format!(
-            "## {}\n\n{about}| Setting | Default | What it is |\n|---|---|---|\n{}",
+            "## {}\n\n{about}| Setting | Kind | Default | What it is |\n|---|---|---|---|\n{}",
             part.title, part.rows
         )
     };
@@ -61,8 +61,7 @@ impl Visitor for Pages {
             shown => format!("`{shown}`"),
         };
         let restart = if when == When::Restart { " *Needs a restart.*" } else { "" };
-        let expected = K::expected();
-        let row = format!("| `{key}` | {default} | {about} {}.{restart} |\n", capital(&expected));
+        let row = format!("| `{key}` | {} | {default} | {about}{restart} |\n", K::short());
         if let Some(part) = self.parts.get_mut(self.current) {
             part.rows.push_str(&row);
         }
@@ -85,9 +84,4 @@ impl Visitor for Pages {
     fn list<T: Table>(&mut self, key: &'static str, _: &mut Vec<T>, base: &T, about: &'static str) {
         self.inside(key, ("[[", "]]"), about, &mut base.clone());
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
