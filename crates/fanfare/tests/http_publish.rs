@@ -1,4 +1,5 @@
 //! Publishing over HTTP.
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 mod http_support;
 
 use std::sync::Arc;

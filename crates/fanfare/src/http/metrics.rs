@@ -1,7 +1,7 @@
 //! `/metrics`: the node's figures in the OpenMetrics text format, which Prometheus reads.
 //!
 //! The figures are counted where they happen ([`fanfare_hub::Counters`]); here they are only read.
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 
 use axum::{
     body::Body,
@@ -171,15 +171,15 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// A histogram of microseconds, told in seconds.
+    /// A histogram of microseconds, told in seconds, from 16 us to 34 s.
     fn micros(&mut self, name: &str, help: &str, spread: &Spread) -> fmt::Result {
         let encoder = self.0.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        Histogram { spread, scale: 1e-6, exact: false }.encode(encoder)
+        Histogram { spread, scale: 1e-6, exact: false, powers: 4..=25 }.encode(encoder)
     }
 
     fn sizes(&mut self, name: &str, help: &str, spread: &Spread) -> fmt::Result {
         let encoder = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        Histogram { spread, scale: 1.0, exact: true }.encode(encoder)
+        Histogram { spread, scale: 1.0, exact: true, powers: 1..=14 }.encode(encoder)
     }
 }
 
@@ -189,21 +189,24 @@ struct Histogram<'a> {
     spread: &'a Spread,
     scale: f64,
     exact: bool,
+    /// Powers of two that are told; values beyond the last are in `+Inf`.
+    powers: RangeInclusive<u32>,
 }
 
 impl EncodeMetric for Histogram<'_> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let (rows, sum) = self.spread.snapshot();
         let total = rows.last().map_or(0, |(_, count)| *count);
+        let (first, last) = (1_u64 << self.powers.start(), 1_u64 << self.powers.end());
         let mut before = 0;
         let mut buckets: Vec<(f64, u64)> = Vec::with_capacity(rows.len());
-        for (at, (bound, up_to)) in rows.iter().enumerate() {
-            let le = if self.exact { bound - 1 } else { *bound };
-            // The last bucket takes whatever is larger.
-            let le = if at + 1 == rows.len() { f64::INFINITY } else { le as f64 * self.scale };
-            buckets.push((le, up_to - before));
-            before = *up_to;
+        for (bound, up_to) in rows.into_iter().filter(|(bound, _)| (first..=last).contains(bound)) {
+            let le = if self.exact { bound - 1 } else { bound };
+            buckets.push((le as f64 * self.scale, up_to - before));
+            before = up_to;
         }
+        // The encoder writes this bound as +Inf.
+        buckets.push((f64::MAX, total - before));
         encoder.encode_histogram::<NoLabelSet>(sum as f64 * self.scale, total, &buckets, None)
     }
 

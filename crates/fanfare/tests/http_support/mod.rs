@@ -1,5 +1,6 @@
 //! A node over the memory broker, and requests to its router without a socket.
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 use std::sync::Arc;
 
 use axum::{Router, body::Body, response::Response};
