@@ -26,17 +26,11 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
     let live = Live::new(config);
     let done = runtime.block_on(async {
         let stop = signals(sources, live.clone())?;
-        hub(live, stop).await
+        crate::server::serve(live, stop).await.map_err(|error| Failure::Other(error.to_string()))
     });
     // Whatever a task still does, an answered drain must end the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     done
-}
-
-/// The hub itself.
-async fn hub(live: Arc<Live>, stop: impl Future<Output = ()>) -> Result<(), Failure> {
-    drop((live, stop));
-    Err(Failure::Other("this build holds no server".into()))
 }
 
 fn dev_banner(config: &Config) -> String {

@@ -1,0 +1,197 @@
+//! A hub inside a program.
+use std::{fmt, io, sync::Arc};
+
+use axum::{Extension, Router};
+use fanfare_transport::{Authorizer, Node};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    builder::Builder,
+    config::Live,
+    http,
+    server::{
+        StartError,
+        accept::accept_until,
+        assemble::{Assembled, assemble},
+        connection::{Open, Server},
+        drain::drain,
+    },
+};
+
+/// A hub inside a program: mount its [`router`](Fanfare::router), [`publish`](Fanfare::publish), [`subscribe`](Fanfare::subscribe).
+///
+/// Cheap to clone; all clones are one hub. When the last clone and the last router are gone, its background tasks end.
+///
+/// # Examples
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use fanfare::Fanfare;
+///
+/// let fanfare = Fanfare::builder().open().build()?;
+/// let published = fanfare.publish("chat:lobby", "hello").await?;
+/// assert_eq!(published.position.map(|at| at.offset), Some(1));
+/// fanfare.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Fanfare {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    live: Arc<Live>,
+    node: Arc<Node>,
+    page: bool,
+    stopping: watch::Sender<bool>,
+    open: Arc<Open>,
+    /// Aborted on drop.
+    _tasks: JoinSet<()>,
+}
+
+/// Keeps the hub's tasks running as long as a router is mounted somewhere.
+#[derive(Clone)]
+struct Alive {
+    _hub: Arc<Inner>,
+}
+
+impl Fanfare {
+    /// Begins a hub.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fanfare = fanfare::Fanfare::builder()
+    ///     .toml(r#"
+    ///         [namespaces.chat]
+    ///         history = { size = 100 }
+    ///         anonymous = ["subscribe"]
+    ///     "#)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A hub over a configuration. Must be called on a Tokio runtime.
+    pub(crate) fn over(
+        live: Arc<Live>,
+        authorizer: Option<Arc<dyn Authorizer>>,
+        page: bool,
+    ) -> Result<Self, StartError> {
+        let Assembled { node, tasks } = assemble(&live, authorizer)?;
+        let stopping = watch::Sender::new(false);
+        let inner = Inner { live, node, page, stopping, open: Arc::default(), _tasks: tasks };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.inner.node
+    }
+
+    /// Tells when the hub stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.inner.stopping.subscribe()
+    }
+
+    /// The configuration, which can be reloaded while the hub runs.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.inner.live
+    }
+
+    fn routes(&self) -> Router {
+        let options =
+            http::Options { page: self.inner.page, admin: true, live: Some(self.inner.live.clone()) };
+        http::router(self.inner.node.clone(), options)
+    }
+
+    /// Everything that clients of the hub use (`/v1/...`, `/health/...`, `/metrics`), to be mounted in an application at any path.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, routing::get};
+    ///
+    /// let fanfare = fanfare::Fanfare::builder().build()?;
+    /// // Clients connect to /realtime/v1/ws, /realtime/v1/sse, ...
+    /// let app: Router = Router::new()
+    ///     .route("/", get(async || "my application"))
+    ///     .nest("/realtime", fanfare.router());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn router(&self) -> Router {
+        self.routes().layer(Extension(Alive { _hub: self.inner.clone() }))
+    }
+
+    /// Serves the hub alone on a listener, as the `fanfare` binary does (where most connections cost a fraction of what they cost behind
+    /// another HTTP server), until [`shutdown`](Fanfare::shutdown).
+    ///
+    /// # Errors
+    /// The listener is not one.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fanfare = fanfare::Fanfare::builder().dev().build()?;
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let serving = tokio::spawn({
+    ///     let fanfare = fanfare.clone();
+    ///     async move { fanfare.serve(listener).await }
+    /// });
+    /// fanfare.shutdown().await;
+    /// serving.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
+        listener.local_addr()?;
+        self.accept(listener, None).await;
+        Ok(())
+    }
+
+    /// Accepts until the hub stops.
+    pub(crate) async fn accept(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        let inner = &self.inner;
+        let server = Server::new(
+            inner.node.clone(),
+            self.routes(),
+            tls,
+            inner.stopping.subscribe(),
+            inner.open.clone(),
+        );
+        let mut stopping = inner.stopping.subscribe();
+        // An error means that the hub is gone.
+        let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
+        accept_until(listener, stopped, |stream| server.serve(stream)).await;
+    }
+
+    /// Stops: nobody is accepted any more, every connection is told `draining` and when to come back, requests under way are answered,
+    /// subscriptions inside the program end. Returns when all are gone, at most after `limits.drain` (10 s).
+    ///
+    /// A server of your own that the router is mounted in is yours to stop, after this.
+    pub async fn shutdown(&self) {
+        self.inner.stopping.send_replace(true);
+        let limit = self.inner.live.config().limits.drain;
+        drain(&self.inner.node, &self.inner.open, limit).await;
+        if let Err(problem) = self.inner.node.hub.broker().stop().await {
+            tracing::error!(%problem, "what was accepted last may not be kept");
+        }
+    }
+}
+
+impl fmt::Debug for Fanfare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fanfare")
+            .field("connections", &self.inner.node.hub.directory().len())
+            .field("stopping", &*self.inner.stopping.borrow())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! One accepted socket: TLS if configured, lean transports where they may be, else HTTP/1.1 or HTTP/2.
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Extension, Router, response::Response};
+use fanfare_transport::{Accepted, Node, Rewind, accept, access::Secure};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tower::Service;
+
+use super::head;
+
+/// Bytes of one HTTP/2 stream that wait to be sent: what pulls from a cursor pulls no more than this ahead.
+const SEND_BUFFER: usize = 16 << 10;
+/// Requests of one HTTP/2 connection under way at once.
+const STREAMS: u32 = 250;
+/// hyper takes no smaller buffer.
+const LEAST_BUFFER: usize = 8192;
+/// How long a connection that has said nothing yet may go on when the server stops.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How many connections HTTP servers hold.
+#[derive(Debug, Default)]
+pub(crate) struct Open(AtomicUsize);
+
+impl Open {
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+struct Counted(Arc<Open>);
+
+impl Counted {
+    fn new(open: &Arc<Open>) -> Self {
+        open.0.fetch_add(1, Ordering::AcqRel);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What the connections of one listener share.
+pub(crate) struct Server {
+    node: Arc<Node>,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stopping: watch::Receiver<bool>,
+    open: Arc<Open>,
+}
+
+impl Server {
+    pub fn new(
+        node: Arc<Node>,
+        router: Router,
+        tls: Option<TlsAcceptor>,
+        stopping: watch::Receiver<bool>,
+        open: Arc<Open>,
+    ) -> Arc<Self> {
+        let router = if tls.is_some() { router.layer(Extension(Secure)) } else { router };
+        Arc::new(Self { node, router, tls, stopping, open })
+    }
+
+    /// Serves a socket in a task of its own.
+    pub fn serve(self: &Arc<Self>, stream: TcpStream) {
+        let me = self.clone();
+        let counted = Counted::new(&self.open);
+        tokio::spawn(async move {
+            let _counted = counted;
+            let limits = me.node.rules.transport();
+            // Lean connections are not counted here and have their own limit; this one keeps idle sockets from piling up.
+            if me.open.count() > limits.connections {
+                if me.tls.is_none() {
+                    head::turn_away(stream).await;
+                }
+                return;
+            }
+            match me.tls.clone() {
+                Some(tls) => Box::pin(me.secure(tls, stream)).await,
+                None => me.plain(stream).await,
+            }
+        });
+    }
+
+    async fn plain(&self, stream: TcpStream) {
+        let Some(Accepted::Http(rewind)) = self.unless_stopping(accept(&self.node, stream)).await else {
+            return;
+        };
+        Box::pin(async {
+            let limits = self.node.rules.transport();
+            let whole = timeout(
+                Duration::from_millis(limits.handshake_ms),
+                head::complete(rewind, limits.header_bytes),
+            );
+            if let Some(Ok(Some(rewind))) = self.unless_stopping(whole).await {
+                // Over plain TCP an upgrade takes the socket out of this very type.
+                self.converse::<Rewind<TcpStream>>(rewind, self.http()).await;
+            }
+        })
+        .await;
+    }
+
+    async fn secure(&self, tls: TlsAcceptor, stream: TcpStream) {
+        let limit = Duration::from_millis(self.node.rules.transport().handshake_ms);
+        let shaken = match self.unless_stopping(timeout(limit, tls.accept(stream))).await {
+            Some(Ok(Ok(shaken))) => shaken,
+            Some(Ok(Err(error))) => return tracing::debug!(%error, "a TLS handshake failed"),
+            Some(Err(_)) | None => return,
+        };
+        let http = match shaken.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.http().http2_only(),
+            Some(_) => self.http().http1_only(),
+            None => self.http(),
+        };
+        self.converse(shaken, http).await;
+    }
+
+    /// What nothing depends on yet is dropped when the server stops. None: it was.
+    async fn unless_stopping<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = async { self.stopped().await; sleep(LAST_WORDS).await } => None,
+        }
+    }
+
+    async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // An error means that whoever could stop the server is gone: then it has stopped.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    fn http(&self) -> auto::Builder<TokioExecutor> {
+        let limits = self.node.rules.transport();
+        let session = self.node.rules.limits();
+        let handshake = Duration::from_millis(limits.handshake_ms);
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(handshake)
+            .max_buf_size(limits.header_bytes.max(LEAST_BUFFER));
+        http.http2()
+            .timer(TokioTimer::new())
+            .enable_connect_protocol()
+            .max_concurrent_streams(STREAMS)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(Duration::from_millis(session.ping_ms))
+            .keep_alive_timeout(Duration::from_millis(session.pong_ms));
+        http
+    }
+
+    /// Answers requests until the client leaves, or until what was asked is answered once the server stops.
+    async fn converse<S>(&self, stream: S, http: auto::Builder<TokioExecutor>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let asked = Arc::new(AtomicBool::new(false));
+        let service = service_fn({
+            let (router, asked) = (self.router.clone(), asked.clone());
+            move |request: Request<Incoming>| {
+                asked.store(true, Ordering::Relaxed);
+                let answering = router.clone().call(request);
+                async move { Ok::<Response, Infallible>(answering.await?) }
+            }
+        });
+        let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        // HTTP/1.1 has a timer of its own for each head; an HTTP/2 client must have asked something by then, too.
+        let handshake = Duration::from_millis(self.node.rules.transport().handshake_ms);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = async {
+                sleep(handshake).await;
+                if asked.load(Ordering::Relaxed) { std::future::pending().await }
+            } => return,
+            () = self.stopped() => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection ended");
+        }
+    }
+}
