@@ -45,8 +45,8 @@ pub struct ChannelState {
     pub closed: bool,
     /// Sweeps since the last reader or watcher left.
     pub idle_sweeps: u32,
-    /// A repair of a hole in the deliveries is under way.
-    pub repairing: bool,
+    /// Sweeps since the last delivery.
+    pub quiet_sweeps: u32,
 }
 
 impl std::fmt::Debug for Channel {
@@ -78,7 +78,7 @@ impl Channel {
             joining: 0,
             closed: false,
             idle_sweeps: 0,
-            repairing: false,
+            quiet_sweeps: 0,
         };
         Self {
             name,
@@ -146,10 +146,9 @@ impl ChannelState {
             tail.push(message.clone());
         }
         if tail.head() != head_before {
-            if self.shards.is_empty() && self.watchers == 0 && self.roster.is_some() {
-                tail.trim(0);
-            }
-            tail.trim(tail_bytes);
+            self.quiet_sweeps = 0;
+            // Members are read from the roster: of such a channel only the head counts.
+            tail.trim(if self.roster.is_some() { 0 } else { tail_bytes });
             for shard in &self.shards {
                 if !shard.running.swap(true, Ordering::AcqRel) {
                     taken.kick.push(shard.clone());
@@ -198,6 +197,18 @@ impl ChannelState {
         if left == 0 {
             self.shards.retain(|other| !Arc::ptr_eq(other, shard));
         }
+    }
+
+    /// Lets go of the tail when every shard has passed it; the broker has it all. Returns the bytes that were freed.
+    pub fn drop_tail(&mut self) -> usize {
+        let Some(tail) = &mut self.tail else { return 0 };
+        let head = tail.head();
+        if self.shards.iter().any(|shard| shard.state.lock().at < head) {
+            return 0;
+        }
+        let held = tail.held();
+        tail.trim(0);
+        held
     }
 
     /// Whether anybody counts on this channel.

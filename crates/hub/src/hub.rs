@@ -223,11 +223,16 @@ impl Hub {
     pub async fn sweep(&self) {
         const LINGER_SWEEPS: u32 = 30;
         for channel in self.registry.all() {
-            let idle = {
+            // Without history the tail is all there is.
+            let has_history = self.rules.policy(&channel.name).size > 0;
+            let (idle, freed) = {
                 let mut state = channel.lock();
                 state.idle_sweeps = if state.is_idle() { state.idle_sweeps + 1 } else { 0 };
-                state.idle_sweeps >= LINGER_SWEEPS
+                state.quiet_sweeps = state.quiet_sweeps.saturating_add(1);
+                let quiet = has_history && state.quiet_sweeps == LINGER_SWEEPS;
+                (state.idle_sweeps >= LINGER_SWEEPS, if quiet { state.drop_tail() } else { 0 })
             };
+            self.count_tail(-(freed as isize));
             if idle && self.registry.remove_idle(&channel) {
                 let held = channel.lock().tail.as_mut().map_or(0, |tail| {
                     let held = tail.held();

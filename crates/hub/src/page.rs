@@ -10,6 +10,7 @@ use fanfare_protocol::{
 
 use crate::{
     hub::{Hub, Joined},
+    place::Place,
     reader::KeyedPhase,
     subscribe::plan,
 };
@@ -108,6 +109,12 @@ impl Hub {
                 Ok(Followed { messages: slice.messages, gap: None, more, newest_ms: slice.bounds.newest_ms })
             }
             Err(lost) => {
+                // Without history, what a waiting reader is owed is in memory alone.
+                if let Some(messages) = self.read_tail(follower).filter(|messages| !messages.is_empty()) {
+                    follower.at.offset = messages.last().map_or(follower.at.offset, |last| last.offset);
+                    let newest_ms = lost.bounds.newest_ms;
+                    return Ok(Followed { messages, gap: None, more: false, newest_ms });
+                }
                 let reason =
                     if lost.bounds.epoch == follower.at.epoch { GapReason::Slow } else { GapReason::Epoch };
                 follower.at =
@@ -121,6 +128,15 @@ impl Hub {
                 })
             }
         }
+    }
+
+    /// What the tail holds behind a follower, if it reaches back to it.
+    fn read_tail(&self, follower: &Follower) -> Option<Vec<Arc<Message>>> {
+        let channel = self.registry.get(&follower.channel)?;
+        let state = channel.lock();
+        let tail = state.tail.as_ref().filter(|tail| tail.epoch() == follower.at.epoch)?;
+        let messages = tail.messages_after(Place::at(follower.at.offset))?;
+        Some(messages.filter(|(place, _)| place.ephemeral == 0).map(|(_, message)| message.clone()).collect())
     }
 
     /// Keeps the deliveries of a channel coming, for a poll or an in-process reader that waits for them.

@@ -12,7 +12,7 @@ use crate::{
     channel::Channel,
     connection::{Connection, Life, Stop},
     place::Place,
-    reader::{KeyedPhase, Kind, ReaderKey, State},
+    reader::{KeyedPhase, Kind, Reader, ReaderKey, State},
     segment::Segment,
     shard::Pace,
     tail::{READ_BYTES, TailRead},
@@ -51,6 +51,16 @@ pub struct Fetch {
     pub channel: ChannelName,
     /// What.
     pub range: Range,
+}
+
+impl Fetch {
+    /// The offset that the reader stood at.
+    fn after(&self) -> u64 {
+        match self.range {
+            Range::Log(read) => read.after.offset,
+            Range::Keyed(read) => read.after,
+        }
+    }
 }
 
 /// A read of the log, or of the newest per key.
@@ -132,7 +142,9 @@ impl Connection {
                     return Pumped::Idle;
                 }
                 let Some(key) = out.behind.pop_front() else { return Pumped::Idle };
-                let Some(reader) = out.reader(key).filter(|reader| reader.state == State::Behind) else {
+                // A reader whose right has ended loses its turn; a renewal gives it back.
+                let due = |reader: &&Reader| reader.state == State::Behind && unix_ms < reader.until;
+                let Some(reader) = out.reader(key).filter(due) else {
                     continue;
                 };
                 if writes == 0 {
@@ -153,7 +165,7 @@ impl Connection {
             match self.source(&view) {
                 Source::Segments(segments) => {
                     writes -= 1;
-                    if let Some(pumped) = self.write_segments(key, &segments, write) {
+                    if let Some(pumped) = self.write_segments(key, &segments, unix_ms, write) {
                         self.lock().behind.push_front(key);
                         return pumped;
                     }
@@ -236,11 +248,17 @@ impl Connection {
         &self,
         key: ReaderKey,
         segments: &[Arc<Segment>],
+        unix_ms: u64,
         write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> Option<Pumped> {
         let mut out = self.lock();
         let to = segments.last().map(|segment| segment.to)?;
         let reader = out.reader(key)?;
+        // The lock was let go while the segments were looked up: a round of another channel may have cut a frame meanwhile, whose rest
+        // goes first, and the right to read may have ended.
+        if !out.control.is_empty() || out.life != Life::Open || unix_ms >= out.expires.min(reader.until) {
+            return None;
+        }
         if reader.kind == Kind::Members {
             let bytes = segments.first().map(|segment| segment.bytes.clone()).unwrap_or_default();
             let len = bytes.len();
@@ -295,6 +313,9 @@ impl Connection {
         let Some(reader) = out.reader_mut(fetch.key).filter(|reader| reader.state == State::Behind) else {
             return Pumped::Again;
         };
+        if reader.cursor.offset != fetch.after() {
+            return Pumped::Again;
+        }
         let (messages, to) = match fetched {
             Fetched::Log(Err(lost)) => {
                 let at = Position { epoch: reader.epoch, offset: reader.cursor.offset };

@@ -77,7 +77,7 @@ impl Round {
                 _ => None,
             },
             (Kind::Messages, Pace::Every(_)) => {
-                if state.at < tail.start() {
+                if !tail.reaches(state.at) {
                     state.at = tail.head();
                     state.weight = tail.weight();
                     return Next::Lost(state.readers());

@@ -3,13 +3,13 @@ use std::{sync::Arc, time::Duration};
 
 use fanfare_broker::{Bound, Bounds, ChannelPolicy, Keyed, Read};
 use fanfare_protocol::{
-    ChannelName, ClientId, Code, Position, Problem, Start, SubscribeOptions,
+    ChannelName, ClientId, Code, Epoch, Position, Problem, Start, SubscribeOptions,
     event::{Gap, GapReason},
 };
 
 use crate::{
     channel::Channel,
-    connection::Connection,
+    connection::{Connection, Notice},
     hub::{Hub, Slow},
     place::Place,
     pump::{Fetch, Fetched, Range, Slow as SlowReader},
@@ -98,23 +98,21 @@ impl Hub {
         let bounds = self.broker.bounds(name).await?;
         let policy = self.rules.policy(name);
         let tail_from = joined.0.lock().tail.as_ref().map(|tail| tail.start().offset);
-        let here = connection.reader_position(name);
+        // From here on the old reader writes nothing, so that a seek goes on exactly where it stood.
+        let here = self.take_out(connection, name);
         let mut plan = plan(&options.start, &bounds, &policy, tail_from);
-        let continues = options.start == Start::default();
-        let mut from = here.filter(|(epoch, ..)| continues && *epoch == bounds.epoch);
-        if let Some((_, place, keyed)) = from {
+        if let Some((_, place, keyed)) = here.filter(|(epoch, ..)| *epoch == bounds.epoch)
+            && options.start == Start::default()
+        {
             plan = Plan { after: Some(place.offset), keyed, ..plan };
-        } else {
-            from = None;
         }
         let skip = (!options.echo).then_some(connection.client);
-        let mut replay = self.count_replay(name, &plan, &bounds, skip, options.rate.is_some()).await?;
-        if from.is_some() {
-            replay = replay.min(bounds.head);
-        }
-        for (key, reader) in connection.remove(name) {
-            self.detach(connection, key, &reader);
-        }
+        let replay = self.count_replay(name, &plan, &bounds, skip, options.rate.is_some()).await;
+        let replay = replay.inspect_err(|problem| {
+            if here.is_some() {
+                connection.notify(Notice::Ended(name.clone(), problem.code));
+            }
+        })?;
         let attach = Attach { name, options, plan: &plan, skip, element };
         let begun = self.attach(connection, &joined.0, &attach, replay, &bounds)?;
         if let Some(members) = members {
@@ -126,6 +124,22 @@ impl Hub {
             None => {}
         }
         Ok(begun)
+    }
+
+    /// Takes the readers of a channel out; tells where the one of its messages stood.
+    fn take_out(
+        &self,
+        connection: &Arc<Connection>,
+        name: &ChannelName,
+    ) -> Option<(Epoch, Place, Option<KeyedPhase>)> {
+        let mut stood = None;
+        for (key, reader) in connection.remove(name) {
+            if reader.kind == Kind::Messages {
+                stood = Some((reader.epoch, reader.cursor, reader.keyed));
+            }
+            self.detach(connection, key, &reader);
+        }
+        stood
     }
 
     /// Registers the reader and reads the head in one step under channel and shard lock.

@@ -116,9 +116,7 @@ impl Tail {
         if cursor >= self.head {
             return TailRead::AtHead;
         }
-        if cursor < self.start {
-            return TailRead::Before;
-        }
+        let Some(cursor) = self.reach(cursor) else { return TailRead::Before };
         let at = match self.forms.iter().position(|tail| tail.form == form) {
             Some(at) => at,
             None => {
@@ -166,28 +164,37 @@ impl Tail {
         Some(sealed)
     }
 
+    /// Where reading on from a cursor begins; none when the tail does not reach back to it. Ephemeral messages that are gone are owed to
+    /// nobody.
+    fn reach(&self, cursor: Place) -> Option<Place> {
+        (cursor.offset >= self.start.offset).then(|| cursor.max(self.start))
+    }
+
+    /// Whether every message past a cursor is held.
+    pub fn reaches(&self, cursor: Place) -> bool {
+        self.reach(cursor).is_some()
+    }
+
     /// The messages past a cursor; none when the tail does not reach back to it.
     pub fn messages_after(&self, cursor: Place) -> Option<impl Iterator<Item = (Place, &Arc<Message>)>> {
-        if cursor < self.start {
-            return None;
-        }
+        let cursor = self.reach(cursor)?;
         let first = self.kept.partition_point(|kept| kept.place <= cursor);
         Some(self.kept.range(first..).map(|kept| (kept.place, &kept.message)))
     }
 
     /// Everything past a cursor as one segment that keeps only the newest message of every key (keyless messages share one key), in
-    /// order. None at the head, or when the tail does not reach back to the cursor.
+    /// order. An ephemeral message replaces ephemeral ones alone: whoever is not at the head does not get it. None at the head, or when the tail does not reach back to the cursor.
     pub fn conflate(&self, form: Form, cursor: Place) -> Option<Segment> {
-        let mut newest: HashMap<Option<&str>, Place> = HashMap::new();
+        let mut newest: HashMap<(bool, Option<&str>), Place> = HashMap::new();
         for (place, message) in self.messages_after(cursor)? {
-            newest.insert(message.key.as_deref(), place);
+            newest.insert((message.is_ephemeral(), message.key.as_deref()), place);
         }
         if newest.is_empty() {
             return None;
         }
         let mut segment = Segment::new(self.epoch, cursor, self.weight);
         for (place, message) in self.messages_after(cursor)? {
-            if newest.get(&message.key.as_deref()) == Some(&place) {
+            if newest.get(&(message.is_ephemeral(), message.key.as_deref())) == Some(&place) {
                 segment.push(form, place, self.weight, message);
             }
         }

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use fanfare_protocol::Format;
+use fanfare_hub::Notice;
+use fanfare_protocol::{Code, Format, Problem};
 use fanfare_websocket::{Decoder, Limits, Message, frame};
 use tokio::time::{Sleep, sleep};
 
@@ -50,6 +51,14 @@ pub(crate) struct Driver<I: Io> {
     link: Link,
     input: Input,
     phase: Phase,
+    /// Bytes of half-received messages, counted against the node's memory.
+    held: usize,
+}
+
+impl<I: Io> Drop for Driver<I> {
+    fn drop(&mut self) {
+        self.link.budget().give(self.held);
+    }
 }
 
 impl<I: Io> Driver<I> {
@@ -67,7 +76,7 @@ impl<I: Io> Driver<I> {
             Transport::Sse | Transport::Stream => Input::Ignored,
         };
         let link = Link::open(node, plan, io.round_socket());
-        let mut driver = Self { io, link, input, phase: Phase::Open };
+        let mut driver = Self { io, link, input, phase: Phase::Open, held: 0 };
         driver.take(early);
         driver
     }
@@ -89,6 +98,26 @@ impl<I: Io> Driver<I> {
                 }
             }
         }
+        self.hold(self.held, decoder_bytes(&self.input));
+    }
+
+    /// Counts what is half received; without room for it the connection ends.
+    fn hold(&mut self, before: usize, now: usize) {
+        if now == before {
+            return;
+        }
+        let budget = self.link.budget();
+        budget.give(before);
+        if budget.try_take(now) {
+            self.held = now;
+            return;
+        }
+        self.held = 0;
+        self.input = Input::Ignored;
+        let problem = Problem::new(Code::Unavailable, "the server's memory for messages is used up")
+            .retry_after_ms(1000)
+            .remedy("try again in a moment, or raise limits.memory_bytes");
+        self.link.connection.notify(Notice::Disconnect(problem));
     }
 
     /// Reads while there is something and the link wants it. True when something was read; an error when the connection has ended.
@@ -159,6 +188,13 @@ impl<I: Io> Driver<I> {
         }
         // What was read causes output, which goes out before this task rests.
         self.read_some(cx).ok()
+    }
+}
+
+fn decoder_bytes(input: &Input) -> usize {
+    match input {
+        Input::Frames(decoder) => decoder.buffered(),
+        Input::Ignored => 0,
     }
 }
 

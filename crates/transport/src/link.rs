@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fanfare_broker::Append;
+use fanfare_broker::{Append, Budget};
 use fanfare_hub::{
     Connection, Entering, Fetch, Fetched, Listed, Notice, Pumped, Socket, TURN_WRITES, unix_ms,
 };
@@ -80,6 +80,8 @@ pub(crate) struct Link {
     beginning: Option<Box<Beginning>>,
     /// Until when channels may be read that only tokens of commands grant.
     limits: BTreeMap<ChannelName, Option<u64>>,
+    /// Held by the membership call under way.
+    membership: Option<Arc<tokio::sync::Mutex<()>>>,
     asker: Option<Box<Asker>>,
     waiting: VecDeque<Waiting>,
     deciding: bool,
@@ -131,6 +133,7 @@ impl Link {
             congested: None,
             beginning: None,
             limits: BTreeMap::new(),
+            membership: None,
             asker,
             waiting: VecDeque::new(),
             deciding: false,
@@ -164,6 +167,11 @@ impl Link {
     /// The encoding of this connection's frames.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The node's memory for messages.
+    pub fn budget(&self) -> &Budget {
+        self.node.hub.budget()
     }
 
     /// Whether more may be read from the client now.
@@ -358,13 +366,18 @@ impl Link {
                     Answer::Hub(HubEvent::Entered(ticket, hub.enter(&channel, entering).await))
                 });
             }
-            HubCall::Leave { ticket, channel } => self.later(async move {
-                let left = hub.leave_as(&channel, connection.client, connection.id).await;
-                let result = left.and_then(|was| {
-                    if was { Ok(()) } else { Err(Problem::new(Code::NotFound, "not a member")) }
+            HubCall::Leave { ticket, channel } => {
+                let turn = self.membership_turn();
+                self.later(async move {
+                    let _turn = turn.lock().await;
+                    let left = hub.leave_as(&channel, connection.client, connection.id).await;
+                    let none = || Problem::new(Code::NotFound, "not a member");
+                    Answer::Hub(HubEvent::Entered(
+                        ticket,
+                        left.and_then(|was| was.then_some(()).ok_or_else(none)),
+                    ))
                 });
-                Answer::Hub(HubEvent::Entered(ticket, result))
-            }),
+            }
             HubCall::Identify { identity } => {
                 connection.set_expiry(identity.expires_at);
                 if let Some(asker) = &mut self.asker {
@@ -380,6 +393,11 @@ impl Link {
                 hub.directory().put(&connection, listed);
             }
         }
+    }
+
+    /// Entering and leaving take effect in order, also when a broker answers late: the lock is fair.
+    fn membership_turn(&mut self) -> Arc<tokio::sync::Mutex<()>> {
+        self.membership.get_or_insert_default().clone()
     }
 
     fn later(&mut self, call: impl Future<Output = Answer> + Send + 'static) {
@@ -469,7 +487,8 @@ impl Link {
                 n += 1;
                 continue;
             };
-            drop(self.calls.swap_remove(n));
+            // Calls are polled in the order in which they were made.
+            drop(self.calls.remove(n));
             answered = true;
             match answer {
                 Answer::Hub(event) => self.session.handle_hub(at, event),
