@@ -150,6 +150,10 @@ impl Link {
 
     /// Subscribes what the request names, as commands of the client's own.
     fn begin(&mut self, at: Now, request: fanfare_protocol::options::SubscribeRequest) {
+        if self.transport == Transport::Sse {
+            // Opens the client's stream, and any buffer on the way.
+            self.send_raw(b": fanfare\n\n");
+        }
         if self.transport != Transport::WebSocket {
             let channels = request.channels.clone();
             let cursor = request.cursor.clone().unwrap_or_else(|| Cursor(vec![None; channels.len()]));

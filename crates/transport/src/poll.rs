@@ -251,7 +251,9 @@ fn respond(
     if let Ok(etag) = HeaderValue::from_str(&format!("W/\"{text}\"")) {
         headers.insert(header::ETAG, etag);
     }
+    // An answer that caches share must not hand one client's secret to the others; a poll without a session needs none.
     if caller.session_is_new
+        && cache != "public, max-age=1"
         && let Ok(session) = HeaderValue::from_str(caller.session.reveal())
     {
         headers.insert(SESSION_HEADER, session);
