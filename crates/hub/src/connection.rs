@@ -71,8 +71,8 @@ pub struct Connection {
     pub(crate) counters: Arc<Counters>,
     socket: Box<dyn Socket>,
     waker: AtomicWaker,
-    /// When the timer wheel wakes it, in ticks; 0: never.
-    pub(crate) due: AtomicU64,
+    /// Its place on the timer wheel; 0: none.
+    pub(crate) timer: AtomicU64,
     out: Mutex<Out>,
 }
 
@@ -133,7 +133,7 @@ impl Connection {
             counters,
             socket,
             waker: AtomicWaker::new(),
-            due: AtomicU64::new(0),
+            timer: AtomicU64::new(0),
             out: Mutex::new(out),
         })
     }

@@ -1,7 +1,7 @@
 //! A hashed timer wheel: one entry a connection, no timer task for any.
 use std::sync::{
     Arc, Weak,
-    atomic::{AtomicU64 as Ticks, Ordering::Relaxed},
+    atomic::{AtomicU32 as Ticks, Ordering::Relaxed},
 };
 
 use parking_lot::Mutex;
@@ -12,10 +12,13 @@ use crate::{connection::Connection, sync::Ordering};
 pub const TICK_MS: u64 = 250;
 const SLOTS: usize = 1024;
 
+/// Entries by the tick at which they come up.
+type Slot = Vec<(u32, Weak<Connection>)>;
+
 /// Wakes connections at about the time they asked for, never early, at most one tick late.
 pub struct Wheel {
     now: Ticks,
-    slots: Vec<Mutex<Vec<Weak<Connection>>>>,
+    slots: Vec<Mutex<Slot>>,
 }
 
 impl Default for Wheel {
@@ -24,19 +27,49 @@ impl Default for Wheel {
     }
 }
 
+/// A connection's place on the wheel, in one word so that arming and turning cannot cross: the tick of the one entry that counts (other
+/// entries are stale, and dropped when they come up), and the tick at which the connection is due. 0: none.
+#[derive(Clone, Copy)]
+struct Timer {
+    entry: u32,
+    due: u32,
+}
+
+impl Timer {
+    fn from_word(word: u64) -> Self {
+        Self { entry: (word >> 32) as u32, due: word as u32 }
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.entry) << 32 | u64::from(self.due)
+    }
+}
+
 impl Wheel {
     /// Wakes the connection in `after_ms`. An earlier time replaces a later one at once; a later one takes effect when the earlier comes.
     pub fn arm(&self, connection: &Arc<Connection>, after_ms: u64) {
-        let due = self.now.load(Relaxed) + after_ms.div_ceil(TICK_MS) + 1;
-        let before = connection.due.swap(due, Ordering::Relaxed);
+        // Ticks of a quarter of a second fill 32 bits after 34 years.
+        let ticks = after_ms.div_ceil(TICK_MS).min(u64::from(u32::MAX >> 1)) as u32;
+        let due = self.now.load(Relaxed) + ticks + 1;
+        let before = connection.timer.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            let timer = Timer::from_word(word);
+            let entry = if timer.entry == 0 || due < timer.entry { due } else { timer.entry };
+            Some(Timer { entry, due }.word())
+        });
+        let before = before.map_or(0, |word| Timer::from_word(word).entry);
         if before == 0 || due < before {
-            self.enter(due, Arc::downgrade(connection));
+            self.enter(due, connection);
         }
     }
 
-    fn enter(&self, due: u64, connection: Weak<Connection>) {
-        if let Some(slot) = self.slots.get(due as usize % SLOTS) {
-            slot.lock().push(connection);
+    /// Puts an entry on the wheel.
+    fn enter(&self, tick: u32, connection: &Arc<Connection>) {
+        if let Some(slot) = self.slots.get(tick as usize % SLOTS) {
+            slot.lock().push((tick, Arc::downgrade(connection)));
+        }
+        // The wheel may have passed that slot before the entry stood in it.
+        if self.now.load(Relaxed) >= tick {
+            self.come_up(tick, connection);
         }
     }
 
@@ -44,15 +77,33 @@ impl Wheel {
     pub fn turn(&self) {
         let now = self.now.fetch_add(1, Relaxed) + 1;
         let Some(slot) = self.slots.get(now as usize % SLOTS) else { return };
-        for weak in std::mem::take(&mut *slot.lock()) {
-            let Some(connection) = weak.upgrade() else { continue };
-            let due = connection.due.load(Ordering::Relaxed);
-            if due > now {
-                self.enter(due, weak);
-            } else if due != 0 {
-                connection.due.store(0, Ordering::Relaxed);
-                connection.wake();
+        let entries = std::mem::take(&mut *slot.lock());
+        for (tick, weak) in entries {
+            if tick > now {
+                // Another lap.
+                slot.lock().push((tick, weak));
+            } else if let Some(connection) = weak.upgrade() {
+                self.come_up(tick, &connection);
             }
         }
     }
+
+    /// The entry at this tick has come up: it wakes its connection, moves on, or is stale.
+    fn come_up(&self, tick: u32, connection: &Arc<Connection>) {
+        let now = self.now.load(Relaxed);
+        let after = |word| Some(Timer::from_word(word).due).filter(|due| *due > now).unwrap_or(0);
+        let before = connection.timer.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            let next = after(word);
+            (Timer::from_word(word).entry == tick).then(|| Timer { entry: next, due: next }.word())
+        });
+        match before.map(after) {
+            Ok(0) => connection.wake(),
+            Ok(next) => self.enter(next, connection),
+            Err(_) => {}
+        }
+    }
 }
+
+#[cfg(test)]
+#[path = "wheel_tests.rs"]
+mod tests;
