@@ -41,6 +41,8 @@ pub struct ChannelState {
     pub watchers: usize,
     /// Subscribing tasks between look-up and registration.
     pub joining: usize,
+    /// The epoch that the channel was reset to before its head was known.
+    pub reset_to: Option<Epoch>,
     /// Removed from the registry: look the name up again.
     pub closed: bool,
     /// Sweeps since the last reader or watcher left.
@@ -76,6 +78,7 @@ impl Channel {
             roster: None,
             watchers: 0,
             joining: 0,
+            reset_to: None,
             closed: false,
             idle_sweeps: 0,
             quiet_sweeps: 0,
@@ -94,18 +97,14 @@ impl Channel {
         self.state.lock()
     }
 
-    /// How many bytes the slowest shard is behind the head.
+    /// How many bytes of the tail, wire forms included, the slowest shard is behind the head.
     pub fn lag(&self) -> u64 {
         let state = self.lock();
         let Some(tail) = &state.tail else { return 0 };
         let head = tail.weight();
-        state
-            .shards
-            .iter()
-            .filter(|s| s.pace == Pace::Live)
-            .map(|s| head - s.state.lock().weight.min(head))
-            .max()
-            .unwrap_or(0)
+        let live = state.shards.iter().filter(|s| s.pace == Pace::Live);
+        let behind = live.map(|s| head - s.state.lock().weight.min(head)).max().unwrap_or(0);
+        tail.held_by(behind)
     }
 
     /// Decides under the shard lock whether a reader that has caught up is in step again.
@@ -122,6 +121,9 @@ impl Channel {
 impl ChannelState {
     /// Takes deliveries in order: head + 1 is taken, lower dropped, higher is a hole.
     pub fn take(&mut self, messages: &[Arc<Message>], tail_bytes: usize) -> Taken {
+        if self.closed {
+            return Taken::default();
+        }
         let Some(tail) = &mut self.tail else {
             self.early.extend_from_slice(messages);
             return Taken::default();
@@ -159,8 +161,18 @@ impl ChannelState {
         taken
     }
 
-    /// The head is known: what was delivered meanwhile follows it.
+    /// The head is known: what was delivered meanwhile follows it. After a reset that came since the head was asked for, that head is
+    /// worth nothing.
     pub fn open(&mut self, epoch: Epoch, head: u64, tail_bytes: usize) -> Taken {
+        let (epoch, head) = match self.reset_to.take() {
+            Some(reset_to) if reset_to != epoch => {
+                if let Some(roster) = &mut self.roster {
+                    roster.clear();
+                }
+                (reset_to, 0)
+            }
+            _ => (epoch, head),
+        };
         self.tail = Some(Tail::new(epoch, head));
         let early = std::mem::take(&mut self.early);
         self.take(&early, tail_bytes)

@@ -242,10 +242,11 @@ impl Hub {
                 self.count_tail(-(held as isize));
                 self.broker.disinterest(&channel.name);
                 // Somebody may have come back meanwhile, and have confirmed the interest that was just ended.
-                if let Some(again) = self.registry.get(&channel.name)
+                if self.registry.get(&channel.name).is_some()
                     && self.broker.interest(&channel.name).await.is_ok()
+                    && let Ok(again) = self.join(&channel.name).await
                 {
-                    self.repair(&again).await;
+                    self.repair(&again.0).await;
                 }
             }
         }
@@ -278,7 +279,15 @@ impl Sink for Deliveries {
         let Some(channel) = hub.registry.get(channel) else { return };
         let (taken, shards) = {
             let mut state = channel.lock();
-            let held = state.tail.as_ref().map_or(0, |tail| tail.held()) as isize;
+            let Some(held) = state.tail.as_ref().map(|tail| tail.held() as isize) else {
+                // The head is being asked for.
+                state.early.clear();
+                state.reset_to = Some(epoch);
+                return;
+            };
+            if let Some(roster) = &mut state.roster {
+                roster.clear();
+            }
             let mut taken = state.open(epoch, 0, hub.tail_limit());
             taken.grown -= held;
             (taken, state.shards.clone())
@@ -295,5 +304,7 @@ impl Sink for Deliveries {
             }
         }
         hub.follow_up(&channel, taken);
+        // What publishers waited for is gone.
+        channel.room.notify_waiters();
     }
 }

@@ -91,6 +91,9 @@ impl Hub {
                 bytes,
             };
             let slice = self.broker.read_keyed(&follower.channel, read).await?;
+            if slice.bounds.epoch != follower.at.epoch {
+                return Ok(self.lost(follower, &slice.bounds));
+            }
             follower.at.offset = slice.next;
             if slice.next >= phase.until {
                 follower.keyed = None;
@@ -110,33 +113,38 @@ impl Hub {
             }
             Err(lost) => {
                 // Without history, what a waiting reader is owed is in memory alone.
-                if let Some(messages) = self.read_tail(follower).filter(|messages| !messages.is_empty()) {
-                    follower.at.offset = messages.last().map_or(follower.at.offset, |last| last.offset);
-                    let newest_ms = lost.bounds.newest_ms;
-                    return Ok(Followed { messages, gap: None, more: false, newest_ms });
-                }
-                let reason =
-                    if lost.bounds.epoch == follower.at.epoch { GapReason::Slow } else { GapReason::Epoch };
-                follower.at =
-                    Position { epoch: lost.bounds.epoch, offset: lost.bounds.held.saturating_sub(1) };
+                let in_tail = self.read_tail(follower, limit, bytes).filter(|messages| !messages.is_empty());
+                let Some(messages) = in_tail else { return Ok(self.lost(follower, &lost.bounds)) };
+                follower.at.offset = messages.last().map_or(follower.at.offset, |last| last.offset);
                 let more = lost.bounds.head > follower.at.offset;
-                Ok(Followed {
-                    messages: Vec::new(),
-                    gap: Some(reason),
-                    more,
-                    newest_ms: lost.bounds.newest_ms,
-                })
+                Ok(Followed { messages, gap: None, more, newest_ms: lost.bounds.newest_ms })
             }
         }
     }
 
+    /// Moves a follower over what was lost.
+    fn lost(&self, follower: &mut Follower, bounds: &Bounds) -> Followed {
+        let reason = if bounds.epoch == follower.at.epoch { GapReason::Slow } else { GapReason::Epoch };
+        follower.at = Position { epoch: bounds.epoch, offset: self.left_after(&follower.channel, bounds) };
+        follower.keyed = None;
+        let more = bounds.head > follower.at.offset;
+        Followed { messages: Vec::new(), gap: Some(reason), more, newest_ms: bounds.newest_ms }
+    }
+
     /// What the tail holds behind a follower, if it reaches back to it.
-    fn read_tail(&self, follower: &Follower) -> Option<Vec<Arc<Message>>> {
+    fn read_tail(&self, follower: &Follower, limit: usize, bytes: usize) -> Option<Vec<Arc<Message>>> {
         let channel = self.registry.get(&follower.channel)?;
         let state = channel.lock();
         let tail = state.tail.as_ref().filter(|tail| tail.epoch() == follower.at.epoch)?;
         let messages = tail.messages_after(Place::at(follower.at.offset))?;
-        Some(messages.filter(|(place, _)| place.ephemeral == 0).map(|(_, message)| message.clone()).collect())
+        let mut weight = 0;
+        let fits = |message: &Arc<Message>| {
+            let first = weight == 0;
+            weight += message.weight();
+            first || weight <= bytes
+        };
+        let kept = messages.filter(|(place, _)| place.ephemeral == 0).map(|(_, message)| message.clone());
+        Some(kept.take(limit.max(1)).take_while(fits).collect())
     }
 
     /// Keeps the deliveries of a channel coming, for a poll or an in-process reader that waits for them.

@@ -192,6 +192,11 @@ impl Hub {
     /// What the broker answers.
     pub async fn leave(&self, channel: &ChannelName, client: ClientId) -> Result<bool, Problem> {
         let removed = self.memberships.table.lock().remove(&(channel.clone(), client)).is_some();
+        self.end(channel, client, removed).await
+    }
+
+    /// Tells of a membership's end; `removed` when it was this node's.
+    async fn end(&self, channel: &ChannelName, client: ClientId, removed: bool) -> Result<bool, Problem> {
         let hidden = ChannelName::internal("presence", channel);
         if !removed {
             let joined = self.join(&hidden).await?;
@@ -213,16 +218,19 @@ impl Hub {
         client: ClientId,
         connection: u64,
     ) -> Result<bool, Problem> {
-        {
+        let removed = {
             let mut table = self.memberships.table.lock();
-            if let Some(membership) = table.memberships.get_mut(&(channel.clone(), client)) {
+            let key = (channel.clone(), client);
+            if let Some(membership) = table.memberships.get_mut(&key) {
                 membership.holders.remove(&connection);
                 if !membership.holders.is_empty() {
                     return Ok(true);
                 }
             }
-        }
-        self.leave(channel, client).await
+            // Under the same lock, so that whoever enters meanwhile is not taken out.
+            table.remove(&key).is_some()
+        };
+        self.end(channel, client, removed).await
     }
 
     async fn append_member(

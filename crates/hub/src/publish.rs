@@ -16,7 +16,7 @@ impl Hub {
     /// The channel, when its slowest shard is more than half of the tail behind: publishers wait for [`Congestion::clear`].
     pub fn congestion(&self, channel: &str) -> Option<Congestion> {
         let channel = self.registry.get(channel)?;
-        let limit = self.rules.tail_bytes() as u64 / 2;
+        let limit = self.tail_limit() as u64 / 2;
         (channel.lag() > limit).then(|| {
             self.counters.waits.inc();
             Congestion { channel, limit }

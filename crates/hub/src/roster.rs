@@ -54,6 +54,11 @@ impl Roster {
         }
     }
 
+    /// The hidden channel lost its past: nobody is known any more.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.of.clone(), 0);
+    }
+
     /// Takes a message of the hidden channel: a member's newest state, or its end.
     pub fn apply(&mut self, message: &Message) {
         let Some(client) = message.key.as_deref().and_then(|key| ClientId::parse(key).ok()) else { return };

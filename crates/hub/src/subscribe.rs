@@ -95,29 +95,23 @@ impl Hub {
             true => Some(self.join(&ChannelName::internal("presence", name)).await?),
             false => None,
         };
-        let bounds = self.broker.bounds(name).await?;
-        let policy = self.rules.policy(name);
-        let tail_from = joined.0.lock().tail.as_ref().map(|tail| tail.start().offset);
-        // From here on the old reader writes nothing, so that a seek goes on exactly where it stood.
-        let here = self.take_out(connection, name);
-        let mut plan = plan(&options.start, &bounds, &policy, tail_from);
-        if let Some((_, place, keyed)) = here.filter(|(epoch, ..)| *epoch == bounds.epoch)
-            && options.start == Start::default()
-        {
-            plan = Plan { after: Some(place.offset), keyed, ..plan };
-        }
-        let skip = (!options.echo).then_some(connection.client);
-        let replay = self.count_replay(name, &plan, &bounds, skip, options.rate.is_some()).await;
-        let replay = replay.inspect_err(|problem| {
-            if here.is_some() {
+        let wish = Wish { name, options, element, skip: (!options.echo).then_some(connection.client) };
+        let mut stood = None;
+        let begun = self.begin(connection, &joined.0, &wish, &mut stood).await;
+        let begun = begun.and_then(|begun| {
+            if let Some(members) = &members {
+                let attached = self.attach_members(connection, &members.0, name);
+                attached.inspect_err(|_| {
+                    self.take_out(connection, name);
+                })?;
+            }
+            Ok(begun)
+        });
+        let begun = begun.inspect_err(|problem| {
+            if stood.is_some() {
                 connection.notify(Notice::Ended(name.clone(), problem.code));
             }
         })?;
-        let attach = Attach { name, options, plan: &plan, skip, element };
-        let begun = self.attach(connection, &joined.0, &attach, replay, &bounds)?;
-        if let Some(members) = members {
-            self.attach_members(connection, &members.0, name)?;
-        }
         match begun.recovered {
             Some(true) => self.counters.recovered.inc(),
             Some(false) => self.counters.missed.inc(),
@@ -126,12 +120,46 @@ impl Hub {
         Ok(begun)
     }
 
-    /// Takes the readers of a channel out; tells where the one of its messages stood.
-    fn take_out(
+    /// Works out where the reader begins and attaches it; again, when the channel was reset meanwhile. `stood`: where the reader stood that
+    /// this one replaces, once that is taken out.
+    async fn begin(
         &self,
         connection: &Arc<Connection>,
-        name: &ChannelName,
-    ) -> Option<(Epoch, Place, Option<KeyedPhase>)> {
+        channel: &Arc<Channel>,
+        wish: &Wish<'_>,
+        stood: &mut Option<Stood>,
+    ) -> Result<Begun, Problem> {
+        const ATTEMPTS: u32 = 8;
+        let Wish { name, options, skip, .. } = *wish;
+        for _ in 0..ATTEMPTS {
+            let bounds = self.broker.bounds(name).await?;
+            let policy = self.rules.policy(name);
+            let tail_from = channel.lock().tail.as_ref().map(|tail| tail.start().offset);
+            // From here on the old reader writes nothing, so that a seek goes on exactly where it stood.
+            *stood = self.take_out(connection, name).or(*stood);
+            let mut place = None;
+            let plan = match *stood {
+                Some((epoch, at, keyed)) if options.start == Start::default() && epoch == bounds.epoch => {
+                    place = Some(at);
+                    Plan { after: Some(at.offset), keyed, recovered: None, gap: None }
+                }
+                Some((epoch, at, _)) if options.start == Start::default() => {
+                    let since = Some(Position { epoch, offset: at.offset });
+                    let start = Start { since, ..Start::default() };
+                    Plan { recovered: None, ..plan(&start, &bounds, &policy, tail_from) }
+                }
+                _ => plan(&options.start, &bounds, &policy, tail_from),
+            };
+            let replay = self.count_replay(name, &plan, &bounds, skip, options.rate.is_some()).await?;
+            if let Some(begun) = self.attach(connection, channel, wish, (&plan, place), replay, &bounds)? {
+                return Ok(begun);
+            }
+        }
+        Err(Problem::new(Code::Unavailable, "the channel is losing its past: try again"))
+    }
+
+    /// Takes the readers of a channel out; tells where the one of its messages stood.
+    fn take_out(&self, connection: &Arc<Connection>, name: &ChannelName) -> Option<Stood> {
         let mut stood = None;
         for (key, reader) in connection.remove(name) {
             if reader.kind == Kind::Messages {
@@ -142,41 +170,44 @@ impl Hub {
         stood
     }
 
-    /// Registers the reader and reads the head in one step under channel and shard lock.
+    /// Registers the reader and reads the head in one step under channel and shard lock. None when the log's bounds are of an epoch that the
+    /// channel is not in (any more).
     fn attach(
         &self,
         connection: &Arc<Connection>,
         channel: &Arc<Channel>,
-        attach: &Attach<'_>,
+        wish: &Wish<'_>,
+        (plan, place): (&Plan, Option<Place>),
         replay: u64,
         bounds: &Bounds,
-    ) -> Result<Begun, Problem> {
-        let pace =
-            attach.options.rate.map_or(Pace::Live, |rate| Pace::Every(Duration::from_secs_f64(1.0 / rate)));
+    ) -> Result<Option<Begun>, Problem> {
+        let Wish { name, options, skip, element } = *wish;
+        let pace = options.rate.map_or(Pace::Live, |rate| Pace::Every(Duration::from_secs_f64(1.0 / rate)));
         let mut state = channel.lock();
-        let shard = state.shard(connection.form, Kind::Messages, pace);
         let Some(tail) = &state.tail else {
             return Err(Problem::new(Code::Unavailable, "the channel is not ready"));
         };
         let (epoch, head) = (tail.epoch(), tail.head());
-        let plan = attach.plan;
-        let cursor =
+        if epoch != bounds.epoch {
+            return Ok(None);
+        }
+        let begins =
             plan.after.map_or(head, |after| if after == head.offset { head } else { Place::at(after) });
-        let late = match tail.messages_after(Place::at(bounds.head)) {
+        let cursor = place.unwrap_or(begins);
+        let late = match tail.messages_after(Place::at(bounds.head.max(cursor.offset))) {
             Some(messages) if plan.after.is_some() => messages
-                .filter(|(place, message)| {
-                    place.ephemeral == 0 && (attach.skip.is_none() || attach.skip != message.origin)
-                })
+                .filter(|(place, message)| place.ephemeral == 0 && (skip.is_none() || skip != message.origin))
                 .count() as u64,
             _ => 0,
         };
+        let shard = state.shard(connection.form, Kind::Messages, pace);
         let gap = plan.gap.map(|reason| Gap {
-            channel: attach.name.clone(),
+            channel: name.clone(),
             after: Position { epoch, offset: plan.after.unwrap_or(head.offset) },
             reason,
         });
         let key = connection.insert(|generation| Reader {
-            name: attach.name.clone(),
+            name: name.clone(),
             channel: channel.clone(),
             shard: shard.clone(),
             kind: Kind::Messages,
@@ -184,22 +215,22 @@ impl Hub {
             epoch,
             cursor,
             state: State::Held,
-            skip: attach.skip,
+            skip,
             keyed: plan.keyed,
-            snapshot: attach.options.start.snapshot,
+            snapshot: options.start.snapshot,
             gap,
             until: u64::MAX,
-            element: attach.element,
+            element,
         });
         let Some(key) = key else { return Err(gone()) };
         state.attach(&shard, connection, key);
         self.counters.subscriptions.inc();
-        Ok(Begun {
+        Ok(Some(Begun {
             head: Position { epoch, offset: head.offset },
             recovered: plan.recovered,
-            replay: replay + if attach.options.rate.is_some() { 0 } else { late },
+            replay: replay + if options.rate.is_some() { 0 } else { late },
             after: Position { epoch, offset: cursor.offset },
-        })
+        }))
     }
 
     fn attach_members(
@@ -298,6 +329,17 @@ impl Hub {
         }
     }
 
+    /// After which offset something is left of a log, in the broker or in memory.
+    pub(crate) fn left_after(&self, channel: &ChannelName, bounds: &Bounds) -> u64 {
+        let held = bounds.held.saturating_sub(1);
+        let in_tail = self.registry.get(channel).and_then(|channel| {
+            let state = channel.lock();
+            let tail = state.tail.as_ref().filter(|tail| tail.epoch() == bounds.epoch)?;
+            Some(tail.start().offset)
+        });
+        in_tail.map_or(held, |start| start.min(held))
+    }
+
     /// Decides how a reader goes on that fell off the log.
     ///
     /// # Errors
@@ -335,19 +377,21 @@ impl Hub {
                 format!("the log of {} no longer holds what this reader had not read", slow.channel),
             ));
         }
-        connection.resume(slow, to(bounds.held.saturating_sub(1)), None, Some(reason));
+        connection.resume(slow, to(self.left_after(&slow.channel, &bounds)), None, Some(reason));
         Ok(())
     }
 }
 
-/// What `attach` needs of a subscription.
-struct Attach<'a> {
+/// What is subscribed to.
+struct Wish<'a> {
     name: &'a ChannelName,
     options: &'a SubscribeOptions,
-    plan: &'a Plan,
-    skip: Option<ClientId>,
     element: Option<usize>,
+    skip: Option<ClientId>,
 }
+
+/// Where a reader stood.
+type Stood = (Epoch, Place, Option<KeyedPhase>);
 
 fn gone() -> Problem {
     Problem::new(Code::Unavailable, "the connection has ended")

@@ -47,13 +47,24 @@ pub struct Tail {
     kept: VecDeque<Kept>,
     forms: Vec<FormTail>,
     held: usize,
+    /// The part of `held` that is messages.
+    kept_weight: usize,
 }
 
 impl Tail {
     /// An empty tail at a head.
     pub fn new(epoch: Epoch, head: u64) -> Self {
         let head = Place::at(head);
-        Self { epoch, start: head, head, weight: 0, kept: VecDeque::new(), forms: Vec::new(), held: 0 }
+        Self {
+            epoch,
+            start: head,
+            head,
+            weight: 0,
+            kept: VecDeque::new(),
+            forms: Vec::new(),
+            held: 0,
+            kept_weight: 0,
+        }
     }
 
     /// The epoch of every place in it.
@@ -81,12 +92,19 @@ impl Tail {
         self.held
     }
 
+    /// Bytes held for the newest messages of so much weight together, wire forms included.
+    pub fn held_by(&self, weight: u64) -> u64 {
+        let kept = self.kept_weight as u64;
+        if weight >= kept { self.held as u64 + (weight - kept) } else { weight * self.held as u64 / kept }
+    }
+
     /// Takes the next message: one that follows the head, or an ephemeral one.
     pub fn push(&mut self, message: Arc<Message>) {
         let place =
             if message.is_ephemeral() { self.head.next_ephemeral() } else { self.head.next_message() };
         let weight = message.weight();
         self.held += weight;
+        self.kept_weight += weight;
         self.weight += weight as u64;
         self.head = place;
         self.kept.push_back(Kept { place, message, weight_to: self.weight });
@@ -97,6 +115,7 @@ impl Tail {
         while self.held > limit {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.held -= oldest.message.weight();
+            self.kept_weight -= oldest.message.weight();
             self.start = oldest.place;
             for form in &mut self.forms {
                 while form.segments.front().is_some_and(|segment| segment.to <= oldest.place) {
