@@ -69,7 +69,8 @@ impl HttpConnection {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         if method != "GET" {
-            request.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+            request
+                .push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");
         let mut bytes = request.into_bytes();

@@ -48,10 +48,12 @@ impl Ledger {
                 Ok(())
             }
             Some(Some(other)) if *other == said => Ok(()),
-            Some(other) => {
-                Err(Fault::wrong(format!("{said:?} acknowledged at {offset} of channel {channel}, where {other:?} stands")))
-            }
-            None => Err(Fault::wrong(format!("{said:?} acknowledged at {offset} of channel {channel}: one too many"))),
+            Some(other) => Err(Fault::wrong(format!(
+                "{said:?} acknowledged at {offset} of channel {channel}, where {other:?} stands"
+            ))),
+            None => Err(Fault::wrong(format!(
+                "{said:?} acknowledged at {offset} of channel {channel}: one too many"
+            ))),
         }
     }
 
@@ -64,11 +66,16 @@ impl Ledger {
             let log = self.log(channel).unwrap_or_default();
             let mut newest = std::collections::HashMap::new();
             for (at, said) in log.iter().enumerate() {
-                let said = said.ok_or_else(|| Fault::wrong(format!("nothing stands at {} of channel {channel}", at + 1)))?;
+                let said = said.ok_or_else(|| {
+                    Fault::wrong(format!("nothing stands at {} of channel {channel}", at + 1))
+                })?;
                 if let Some(before) = newest.insert(said.from, said.n)
                     && before >= said.n
                 {
-                    return Err(Fault::wrong(format!("channel {channel}: publisher {} said {} after {before}", said.from, said.n)));
+                    return Err(Fault::wrong(format!(
+                        "channel {channel}: publisher {} said {} after {before}",
+                        said.from, said.n
+                    )));
                 }
             }
         }

@@ -88,9 +88,14 @@ impl Publisher {
             match cut {
                 Err(_) => {
                     let all = self.messages.len();
-                    return Err(Fault::wrong(format!("publisher {} has said {next} of {all} in time", self.from)));
+                    return Err(Fault::wrong(format!(
+                        "publisher {} has said {next} of {all} in time",
+                        self.from
+                    )));
                 }
-                Ok(Err(Fault::Cut(_))) => tokio::time::sleep(Duration::from_millis(self.random.below(10))).await,
+                Ok(Err(Fault::Cut(_))) => {
+                    tokio::time::sleep(Duration::from_millis(self.random.below(10))).await
+                }
                 Ok(other) => other?,
             }
         }
@@ -134,8 +139,9 @@ impl Publisher {
             self.say(&mut socket, &fresh).await?;
             let mut payload = Some(socket.next().await?);
             while let Some(bytes) = payload {
-                let answer: Ok = serde_json::from_slice(&bytes)
-                    .map_err(|error| Fault::wrong(format!("{error} in {}", String::from_utf8_lossy(&bytes))))?;
+                let answer: Ok = serde_json::from_slice(&bytes).map_err(|error| {
+                    Fault::wrong(format!("{error} in {}", String::from_utf8_lossy(&bytes)))
+                })?;
                 match (answer.kind.as_str(), answer.reference, answer.published) {
                     ("welcome", ..) => {}
                     ("ok", Some(at), Some(published)) => {
@@ -165,7 +171,11 @@ impl Publisher {
                 command["channel"] = name.into();
                 commands.push(command);
             }
-            let payload = if size == 1 { commands.first().map(Value::to_string) } else { Some(Value::from(commands).to_string()) };
+            let payload = if size == 1 {
+                commands.first().map(Value::to_string)
+            } else {
+                Some(Value::from(commands).to_string())
+            };
             socket.frame(payload.unwrap_or_default().as_bytes(), &mut frames);
         }
         if frames.is_empty() { Ok(()) } else { socket.send_raw(&frames).await }
@@ -189,7 +199,8 @@ impl Publisher {
             if let (Means::Single, Some(at)) = (self.means, batch.first()) {
                 let (_, name) = self.channel(*at)?;
                 let path = format!("/v1/channels/{name}/messages");
-                let (head, body) = http.call("POST", &path, &[], self.message(*at).to_string().as_bytes()).await?;
+                let (head, body) =
+                    http.call("POST", &path, &[], self.message(*at).to_string().as_bytes()).await?;
                 let published: Published =
                     serde_json::from_slice(&body).map_err(|_| Fault::refused(head.status, &body))?;
                 self.acknowledged(*at, &published)?;
@@ -215,7 +226,8 @@ impl Publisher {
         }
         let body = json!({ "messages": messages }).to_string();
         let (head, body) = http.call("POST", "/v1/messages", &[], body.as_bytes()).await?;
-        let answer: Results = serde_json::from_slice(&body).map_err(|_| Fault::refused(head.status, &body))?;
+        let answer: Results =
+            serde_json::from_slice(&body).map_err(|_| Fault::refused(head.status, &body))?;
         if answer.results.len() != batch.len() {
             return Err(Fault::refused(head.status, &body));
         }

@@ -111,7 +111,10 @@ impl<C: Client> Reader<C> {
             }
             // Retention covers every absence: nothing may be lost, not even with notice.
             Heard::Gap { channel, after } => {
-                return Err(Fault::wrong(format!("{channel}: a gap up to {after}, asked for {:?}", self.asked)));
+                return Err(Fault::wrong(format!(
+                    "{channel}: a gap up to {after}, asked for {:?}",
+                    self.asked
+                )));
             }
             Heard::Message { channel, offset, said } => {
                 let checker = self.checkers.get_mut(channel).ok_or_else(strange)?;
@@ -140,10 +143,9 @@ impl<C: Client> Reader<C> {
     }
 
     fn is_whole(&self) -> bool {
-        self.checkers
-            .iter()
-            .zip(&self.channels)
-            .all(|(checker, channel)| checker.position().is_some() && checker.position() == self.ledger.end(*channel))
+        self.checkers.iter().zip(&self.channels).all(|(checker, channel)| {
+            checker.position().is_some() && checker.position() == self.ledger.end(*channel)
+        })
     }
 
     /// Mostly back at once, sometimes late enough to be well behind.
@@ -163,7 +165,11 @@ impl<C: Client> Reader<C> {
             .zip(&self.channels)
             .filter(|(checker, channel)| checker.position() != self.ledger.end(**channel))
             .map(|(checker, channel)| {
-                format!("channel {channel} at {:?}, the end is {:?}", checker.position(), self.ledger.end(*channel))
+                format!(
+                    "channel {channel} at {:?}, the end is {:?}",
+                    checker.position(),
+                    self.ledger.end(*channel)
+                )
             })
             .collect();
         Fault::wrong(format!("not whole in time ({:?}): {}", self.story, behind.join("; ")))

@@ -6,8 +6,8 @@ use fanfare_testkit::{FaultProxy, Random};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    fault::Fault,
     client::{Client, Target},
+    fault::Fault,
     ledger::Ledger,
     poll_client::PollClient,
     publisher::{Means, Publisher, positions},
@@ -99,9 +99,10 @@ impl Script {
             ledger.audit()?;
             while let Some(reader) = readers.join_next().await {
                 let (transport, story) = reader.map_err(|error| Fault::wrong(error.to_string()))?;
-                outcome.add(transport, story.map_err(|fault| Fault::wrong(format!("{transport:?}: {fault}")))?);
+                outcome
+                    .add(transport, story.map_err(|fault| Fault::wrong(format!("{transport:?}: {fault}")))?);
             }
-            Ok(outcome)
+            Ok::<Outcome, Fault>(outcome)
         };
         let mut outcome = tokio::select! {
             outcome = finished => outcome?,
@@ -141,7 +142,15 @@ impl Script {
                             read(&mut readers, *transport, client, own, ledger, seed, deadline);
                         }
                         Transport::Stream => {
-                            read(&mut readers, *transport, StreamClient::new(target), own, ledger, seed, deadline);
+                            read(
+                                &mut readers,
+                                *transport,
+                                StreamClient::new(target),
+                                own,
+                                ledger,
+                                seed,
+                                deadline,
+                            );
                         }
                         Transport::LongPoll => {
                             let client = PollClient::new(target, 5, random.bits());

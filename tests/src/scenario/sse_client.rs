@@ -54,14 +54,7 @@ impl<'a> Block<'a> {
 impl SseClient {
     /// A client that is not connected yet.
     pub fn new(target: Target, envelope: bool) -> Self {
-        Self {
-            target,
-            envelope,
-            connection: None,
-            partial: BytesMut::new(),
-            last_id: None,
-            told: false,
-        }
+        Self { target, envelope, connection: None, partial: BytesMut::new(), last_id: None, told: false }
     }
 
     fn block(&mut self, text: &str, heard: &mut Vec<Heard>) -> Result<(), Fault> {
@@ -104,14 +97,17 @@ impl SseClient {
         if self.envelope {
             let heard = client::json(data.as_bytes())?.message(&self.target)?;
             return match heard {
-                Heard::Message { channel: own, offset, .. } if own == channel && offset == at.offset => Ok(heard),
+                Heard::Message { channel: own, offset, .. } if own == channel && offset == at.offset => {
+                    Ok(heard)
+                }
                 _ => Err(Fault::wrong(format!("the cursor moved from {before} to {id} with {heard:?}"))),
             };
         }
         if block.event != "message" {
             return Err(Fault::wrong(format!("an event {:?}", block.event)));
         }
-        let said: Said = serde_json::from_str(data).map_err(|error| Fault::wrong(format!("{error} in {data}")))?;
+        let said: Said =
+            serde_json::from_str(data).map_err(|error| Fault::wrong(format!("{error} in {data}")))?;
         Ok(Heard::Message { channel, offset: at.offset, said })
     }
 
@@ -146,7 +142,9 @@ impl Client for SseClient {
         let mut connection = HttpConnection::open(self.target.address).await?;
         connection.send("GET", &path, &headers, b"").await?;
         let head = connection.head().await?;
-        if head.status != 200 || !head.header("content-type").is_some_and(|t| t.starts_with("text/event-stream")) {
+        if head.status != 200
+            || !head.header("content-type").is_some_and(|t| t.starts_with("text/event-stream"))
+        {
             return Err(Fault::refused(head.status, &connection.body().await.unwrap_or_default()));
         }
         self.last_id = Some(cursor);
@@ -164,7 +162,8 @@ impl Client for SseClient {
             self.partial.extend_from_slice(&piece);
             while let Some(end) = self.partial.windows(2).position(|two| two == b"\n\n") {
                 let block = self.partial.split_to(end + 2);
-                let text = std::str::from_utf8(&block).map_err(|_| Fault::wrong("an event that is not UTF-8"))?;
+                let text =
+                    std::str::from_utf8(&block).map_err(|_| Fault::wrong("an event that is not UTF-8"))?;
                 self.block(text, heard)?;
             }
         }

@@ -155,9 +155,7 @@ impl WebSocket {
         let (first, second) = (*self.read.first()?, *self.read.get(1)?);
         let (at, length) = match second & 0x7f {
             126 => (4, u16::from_be_bytes(self.read.get(2..4)?.try_into().ok()?) as usize),
-            127 => {
-                (10, usize::try_from(u64::from_be_bytes(self.read.get(2..10)?.try_into().ok()?)).ok()?)
-            }
+            127 => (10, usize::try_from(u64::from_be_bytes(self.read.get(2..10)?.try_into().ok()?)).ok()?),
             short => (2, short as usize),
         };
         Some(Header { last: first & 0x80 != 0, opcode: first & 0x0f, at, length })
