@@ -10,6 +10,8 @@ use crate::{
     server::StartError,
 };
 
+type Setter = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// Settings of a hub inside a program: those of `fanfare.toml`, and the application's own decisions.
 ///
 /// Without any setting the hub is closed: only the program itself reads and publishes. Setters are applied in order over the
@@ -38,7 +40,7 @@ use crate::{
 #[must_use = "a builder does nothing until build or start"]
 pub struct Builder {
     base: Result<Config, ConfigErrors>,
-    setters: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+    setters: Vec<Setter>,
     authorizer: Option<Arc<dyn Authorizer>>,
     page: Option<bool>,
 }

@@ -1,6 +1,5 @@
 //! One accepted socket: TLS if configured, lean transports where they may be, else HTTP/1.1 or HTTP/2.
 use std::{
-    convert::Infallible,
     future::Future,
     pin::pin,
     sync::{
@@ -10,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router, response::Response};
+use axum::{Extension, Router};
 use fanfare_transport::{Accepted, Node, Rewind, accept, access::Secure};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -182,8 +181,7 @@ impl Server {
             let (router, asked) = (self.router.clone(), asked.clone());
             move |request: Request<Incoming>| {
                 asked.store(true, Ordering::Relaxed);
-                let answering = router.clone().call(request);
-                async move { Ok::<Response, Infallible>(answering.await?) }
+                router.clone().call(request)
             }
         });
         let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
