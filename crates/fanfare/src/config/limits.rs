@@ -3,7 +3,10 @@ use std::time::Duration;
 
 use super::{
     kind::{Count, Size, Time},
-    schema::{Table, Visitor, When::Reload},
+    schema::{
+        Table, Visitor,
+        When::{Reload, Restart},
+    },
 };
 
 /// The limits. Sizes in bytes.
@@ -104,7 +107,7 @@ impl Table for LimitSettings {
         v.field::<Size<65536>>("tail_bytes", &mut self.tail_bytes, Reload, "Newest messages of one channel kept in memory, in all their encoded forms together.");
         v.field::<Size<1048576>>("memory_bytes", &mut self.memory_bytes, Reload, "Tails, history in memory and partial input of the whole hub together.");
         v.field::<Size<1024>>("control_bytes", &mut self.control_bytes, Reload, "Replies waiting on one connection. Beyond it the connection is not read until it reads.");
-        v.field::<Count<1>>("channels", &mut self.channels, Reload, "Channels whose head is remembered. Beyond it the longest idle are forgotten, which readers see as a gap.");
+        v.field::<Count<1>>("channels", &mut self.channels, Restart, "Channels whose head is remembered. Beyond it the longest idle are forgotten, which readers see as a gap.");
         v.field::<Count>("connections", &mut self.connections, Reload, "Connections at once; 0: as many as the process may open files. More is `limit_exceeded`.");
         v.field::<Count>("connections_per_user", &mut self.connections_per_user, Reload, "Connections of one user at once; 0: no limit.");
         v.field::<Count<1>>("channels_per_connection", &mut self.channels_per_connection, Reload, "Channels that one connection may read.");
@@ -112,7 +115,7 @@ impl Table for LimitSettings {
         v.field::<Count<1>>("pending_commands", &mut self.pending_commands, Reload, "Commands of one connection waiting for an earlier one of their channel.");
         v.field::<Count>("commands_per_second", &mut self.commands_per_second, Reload, "Commands a second that one connection may send, on average; 0: no limit. More is `rate_limited`.");
         v.field::<Count<1>>("commands_burst", &mut self.commands_burst, Reload, "Commands that may come at once above that average.");
-        v.field::<Time<0>>("idempotency", &mut self.idempotency, Reload, "How long a publish with an `id` may be repeated and is applied once.");
+        v.field::<Time<0>>("idempotency", &mut self.idempotency, Restart, "How long a publish with an `id` may be repeated and is applied once.");
         v.field::<Time<1000>>("ping", &mut self.ping, Reload, "How often the hub pings a connection.");
         v.field::<Time<100>>("pong", &mut self.pong, Reload, "Silence after a ping that ends a connection (`no_pong`).");
         v.field::<Time<1000>>("stall", &mut self.stall, Reload, "A connection with output pending whose socket accepts nothing for so long ends (`slow_consumer`).");

@@ -1,7 +1,7 @@
 //! What differs between two configurations.
 use std::fmt;
 
-use super::{Config, listing, schema::When};
+use super::{Config, LimitSettings, listing, schema::When};
 
 /// One setting that differs. Secrets are masked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,6 +61,33 @@ pub fn keep_fixed(old: &Config, new: Config) -> Config {
         dev: old.dev,
         insecure: old.insecure,
         tls: old.tls.clone(),
+        // The broker is made with these, and clients were told the second.
+        limits: LimitSettings {
+            channels: old.limits.channels,
+            idempotency: old.limits.idempotency,
+            ..new.limits
+        },
         ..new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_that_needs_a_restart_is_kept() {
+        let old = Config::built_in(false);
+        let mut new = Config::built_in(true);
+        new.listen.set_port(9);
+        (new.data, new.broker, new.workers, new.insecure) = (Some("d".into()), "x".into(), 9, true);
+        (new.tls.cert, new.tls.key) = (Some("c".into()), Some("k".into()));
+        (new.limits.channels, new.limits.idempotency) = (9, std::time::Duration::ZERO);
+        let (before, given) = (listing::list(&old), listing::list(&new));
+        let kept = listing::list(&keep_fixed(&old, new));
+        for (path, entry) in before.iter().filter(|(_, entry)| entry.when == When::Restart) {
+            assert!(!entry.same(&given[path]), "this test should change {path}");
+            assert!(entry.same(&kept[path]), "{path} was taken over");
+        }
     }
 }
