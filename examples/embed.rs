@@ -60,7 +60,8 @@ async fn buy(State((fanfare, logins)): Shop, headers: HeaderMap) -> Result<Strin
     bought.map(|bought| format!("order {}", bought.id)).map_err(|problem| problem.to_string())
 }
 
-fn shop() -> Result<Router, StartError> {
+/// The shop's pages, and the hub under `/realtime`.
+pub fn shop() -> Result<Router, StartError> {
     let logins = Logins::default();
     let hub = Fanfare::builder().namespace("orders", |orders| orders.authenticated = Rights::ALL);
     let hub = hub.authorizer(logins.clone()).build()?;

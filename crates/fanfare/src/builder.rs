@@ -25,7 +25,7 @@ type Setter = Box<dyn FnOnce(&mut Config) + Send>;
 ///
 /// let fanfare = Fanfare::builder()
 ///     .hmac_secret("an example of a secret of 32 bytes or more")
-///     .api_key("backend", "an example of a key")
+///     .api_key("backend", "example-of-an-api-key")
 ///     .allowed_origin("https://app.example")
 ///     .namespace("chat", |chat| {
 ///         chat.presence = true;

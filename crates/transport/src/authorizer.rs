@@ -4,6 +4,8 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use fanfare_protocol::{ChannelName, ClientId, Identity, Problem, Publish, SubscribeOptions};
 use http::request::Parts;
 
+use crate::{access::Caller, node::Node};
+
 /// A decision, now or later.
 pub type Decision<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + Send + 'a>>;
 
@@ -18,6 +20,26 @@ pub struct Asker {
     pub request: Arc<Parts>,
 }
 
+/// Asks the application, if it decides itself, whether channels may be read so.
+///
+/// # Errors
+/// What the application says.
+pub async fn ask_reading<'a>(
+    node: &Node,
+    caller: &Caller,
+    request: &Parts,
+    channels: impl IntoIterator<Item = &'a ChannelName>,
+    options: &SubscribeOptions,
+) -> Result<(), Problem> {
+    let Some(authorizer) = &node.authorizer else { return Ok(()) };
+    let identity = caller.identity.clone();
+    let asker = Asker { identity, client: caller.client, request: Arc::new(request.clone()) };
+    for channel in channels {
+        authorizer.subscribe(&asker, channel, options).await?;
+    }
+    Ok(())
+}
+
 /// Decides what an application's users may do, beside tokens and configuration. Every method allows by default (`connect`: leaves the identity as it
 /// is); rights of tokens and namespaces are asked first, so an application that decides everything itself configures its namespaces open.
 pub trait Authorizer: Send + Sync + 'static {
@@ -26,7 +48,8 @@ pub trait Authorizer: Send + Sync + 'static {
         Box::pin(async { Ok(None) })
     }
 
-    /// Decides about a subscription whose rights were found sufficient.
+    /// Decides about reading a channel, where rights were found sufficient: subscriptions, polls, pages of the past and snapshots, and, with
+    /// `options.presence`, who its members are.
     fn subscribe<'a>(
         &'a self,
         _asker: &'a Asker,

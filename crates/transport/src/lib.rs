@@ -17,7 +17,7 @@ mod routes;
 mod socket;
 
 pub use access::Caller;
-pub use authorizer::{Asker, Authorizer, Decision};
+pub use authorizer::{Asker, Authorizer, Decision, ask_reading};
 pub use lean::{Accepted, accept};
 pub use node::{Node, NodeRules, TransportLimits};
 pub use plan::check_reading;

@@ -13,18 +13,21 @@ use fanfare_broker::{Append, Budget};
 use fanfare_hub::{
     Connection, Entering, Fetch, Fetched, Listed, Notice, Pumped, Socket, TURN_WRITES, unix_ms,
 };
-use fanfare_protocol::{ChannelName, Code, Command, Cursor, Event, Format, Problem, Publish, Request};
+use fanfare_protocol::{
+    ChannelName, Code, Command, Cursor, Event, Format, Problem, Publish, Request, SubscribeOptions,
+};
 use fanfare_session::{
     Action, Author, Close, HubCall, HubEvent, Now, Session, Sign, Subscribed, Ticket, session::Opening,
 };
 use fanfare_websocket::frame;
 
 use crate::{
-    authorizer::Asker,
+    authorizer::{Asker, Authorizer},
     node::Node,
     plan::{Plan, Transport},
 };
 
+type Asked = (Arc<dyn Authorizer>, Asker);
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How long a reader waits before a broker that did not answer is asked again.
@@ -351,12 +354,27 @@ impl Link {
             HubCall::Publish { ticket, publish, author } => {
                 self.publish(at, Waiting { ticket, publish, author })
             }
-            HubCall::History { ticket, channel, page } => self.later(async move {
-                Answer::Hub(HubEvent::History(ticket, hub.history(&channel, &page).await))
-            }),
-            HubCall::Members { ticket, channel, limit, after } => self.later(async move {
-                Answer::Hub(HubEvent::Members(ticket, hub.members(&channel, limit, after).await))
-            }),
+            HubCall::History { ticket, channel, page } => {
+                let asked = self.asked();
+                self.later(async move {
+                    let page = match allowed(asked, &channel, &SubscribeOptions::default()).await {
+                        Ok(()) => hub.history(&channel, &page).await,
+                        Err(problem) => Err(problem),
+                    };
+                    Answer::Hub(HubEvent::History(ticket, page))
+                });
+            }
+            HubCall::Members { ticket, channel, limit, after } => {
+                let asked = self.asked();
+                self.later(async move {
+                    let options = SubscribeOptions { presence: true, ..SubscribeOptions::default() };
+                    let page = match allowed(asked, &channel, &options).await {
+                        Ok(()) => hub.members(&channel, limit, after).await,
+                        Err(problem) => Err(problem),
+                    };
+                    Answer::Hub(HubEvent::Members(ticket, page))
+                });
+            }
             HubCall::Enter { ticket, channel, author, data } => {
                 let entering = Entering {
                     client: connection.client,
@@ -408,21 +426,20 @@ impl Link {
         self.calls.push(Box::pin(call));
     }
 
-    fn subscribe(
-        &mut self,
-        ticket: Ticket,
-        channel: ChannelName,
-        options: fanfare_protocol::SubscribeOptions,
-    ) {
+    /// The application and who asks it, where it decides.
+    fn asked(&self) -> Option<Asked> {
+        self.node.authorizer.clone().zip(self.asker.as_deref().cloned())
+    }
+
+    fn subscribe(&mut self, ticket: Ticket, channel: ChannelName, options: SubscribeOptions) {
         let (hub, connection) = (self.node.hub.clone(), self.connection.clone());
         let element =
             self.beginning.as_ref().and_then(|b| b.channels.iter().position(|name| *name == channel));
-        let asked = self.node.authorizer.clone().zip(self.asker.as_deref().cloned());
+        // SSE and streams were asked about before they were answered.
+        let asked = self.asked().filter(|_| self.transport == Transport::WebSocket);
         self.later(async move {
             let begun = async {
-                if let Some((authorizer, asker)) = &asked {
-                    authorizer.subscribe(asker, &channel, &options).await?;
-                }
+                allowed(asked, &channel, &options).await?;
                 hub.subscribe(&connection, &channel, &options, element).await
             };
             let begun = begun.await;
@@ -465,7 +482,7 @@ impl Link {
 
     /// One publication at a time is before the application, so that its decisions keep the order of the messages.
     fn decide_next(&mut self) {
-        let asked = self.node.authorizer.clone().zip(self.asker.as_deref().cloned());
+        let asked = self.asked();
         let (false, Some((authorizer, asker))) = (self.deciding, asked) else { return };
         let Some(Waiting { ticket, mut publish, author }) = self.waiting.pop_front() else { return };
         self.deciding = true;
@@ -623,6 +640,18 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.node.hub.disconnect(&self.connection);
+    }
+}
+
+/// The application's decision about reading a channel.
+async fn allowed(
+    asked: Option<Asked>,
+    channel: &ChannelName,
+    options: &SubscribeOptions,
+) -> Result<(), Problem> {
+    match &asked {
+        Some((authorizer, asker)) => authorizer.subscribe(asker, channel, options).await,
+        None => Ok(()),
     }
 }
 

@@ -12,10 +12,14 @@ use http::{HeaderMap, Method, Version, request::Parts};
 
 use crate::{
     access::{self, Caller},
+    authorizer::ask_reading,
     forms,
     node::Node,
     query,
 };
+
+/// Milliseconds over which those come back who connect to a server that is stopping.
+const LATE_SPREAD_MS: u64 = 4000;
 
 /// A way to hold a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,7 +66,8 @@ pub struct Plan {
     pub caller: Caller,
     /// What it reads from the start.
     pub request: SubscribeRequest,
-    /// WebSocket: credentials were refused, which is told inside (browsers hide the status of a refused upgrade).
+    /// The connection ends at once, and is told inside why: a WebSocket's credentials were refused (browsers hide the status of a refused
+    /// upgrade), or the server is stopping.
     pub refused: Option<Problem>,
     /// WebSocket: `Sec-WebSocket-Accept`.
     pub accept: String,
@@ -83,10 +88,17 @@ pub async fn plan(node: &Node, transport: Transport, parts: &Parts) -> Result<Pl
             .retry_after_ms(1000)
             .worth_retrying());
     }
-    match transport {
+    let mut plan = match transport {
         Transport::WebSocket => websocket(node, parts).await,
         Transport::Sse | Transport::Stream => one_way(node, transport, parts).await,
+    }?;
+    if node.is_draining() {
+        // Whoever comes late is told inside what the others were told: an EventSource never comes back from a 503.
+        let spread = node.hub.number() * 797 % LATE_SPREAD_MS;
+        let problem = Problem::new(Code::Draining, "the server is stopping").retry_after_ms(1000 + spread);
+        plan.refused.get_or_insert(problem);
     }
+    Ok(plan)
 }
 
 async fn websocket(node: &Node, parts: &Parts) -> Result<Plan, Problem> {
@@ -148,6 +160,7 @@ async fn one_way(node: &Node, transport: Transport, parts: &Parts) -> Result<Pla
     }
     user_limit(node, &caller.identity)?;
     check_reading(node, &caller.identity, &request)?;
+    ask_reading(node, &caller, parts, &request.channels, &request.options).await?;
     let form = match transport {
         Transport::Sse => forms::sse(request.channels.len(), request.envelope),
         _ => forms::STREAM,

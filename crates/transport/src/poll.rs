@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     access::{self, Caller, SESSION_HEADER},
+    authorizer::ask_reading,
     node::Node,
     plan::check_reading,
     query,
@@ -42,6 +43,7 @@ pub(crate) async fn poll(State(node): State<Arc<Node>>, request: Request) -> Res
     let caller = access::caller(&node, &parts).await?;
     let request = from_query(&query::pairs(parts.uri.query()))?;
     check_reading(&node, &caller.identity, &request)?;
+    ask_reading(&node, &caller, &parts, &request.channels, &request.options).await?;
     let known = if_none_match(&parts);
     // Numbered as a connection, so that the membership it holds is told apart from others'.
     let held = Held::new(&node, &caller);

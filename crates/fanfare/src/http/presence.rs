@@ -9,7 +9,7 @@ use fanfare_hub::Entering;
 use fanfare_protocol::{Code, Problem, Reply, Right, json, options::members_from_query};
 use fanfare_session::checks;
 use fanfare_transport::{Caller, query};
-use http::Uri;
+use http::request::Parts;
 
 use super::{
     Shared,
@@ -24,11 +24,12 @@ pub async fn members(
     State(app): State<Shared>,
     Extension(caller): Extension<Arc<Caller>>,
     Target(channel): Target,
-    uri: Uri,
+    parts: Parts,
 ) -> Answer {
-    let (limit, after) = members_from_query(&query::pairs(uri.query()))?;
+    let (limit, after) = members_from_query(&query::pairs(parts.uri.query()))?;
     who::may(&app, &caller, Right::Presence, &channel)?;
     checks::check_presence(&*app.node.rules, &channel)?;
+    who::may_read(&app, &caller, &parts, &channel, true).await?;
     let page = app.node.hub.members(&channel, limit, after).await?;
     Ok(answer::json(json::reply(&Reply::Members(page))))
 }

@@ -8,7 +8,7 @@ use fanfare_protocol::{
     options::{limit_from_query, page_from_query},
 };
 use fanfare_transport::{Caller, query};
-use http::Uri;
+use http::request::Parts;
 
 use super::{
     Shared,
@@ -22,10 +22,11 @@ pub async fn history(
     State(app): State<Shared>,
     Extension(caller): Extension<Arc<Caller>>,
     Target(channel): Target,
-    uri: Uri,
+    parts: Parts,
 ) -> Answer {
-    let page = page_from_query(&query::pairs(uri.query()))?;
+    let page = page_from_query(&query::pairs(parts.uri.query()))?;
     who::may(&app, &caller, Right::History, &channel)?;
+    who::may_read(&app, &caller, &parts, &channel, false).await?;
     let page = app.node.hub.history(&channel, &page).await?;
     Ok(answer::json(json::reply(&Reply::History(page))))
 }
@@ -36,9 +37,9 @@ pub async fn snapshot(
     State(app): State<Shared>,
     Extension(caller): Extension<Arc<Caller>>,
     Target(channel): Target,
-    uri: Uri,
+    parts: Parts,
 ) -> Answer {
-    let pairs = query::pairs(uri.query());
+    let pairs = query::pairs(parts.uri.query());
     let limit = limit_from_query(&pairs)?;
     let after = pairs.iter().rfind(|(name, _)| name == "after");
     let begun = after.map(|(_, token)| Bookmark::read(token)).transpose()?;
@@ -48,6 +49,7 @@ pub async fn snapshot(
             .remedy("read its messages, or set keyed = true for the namespace")
             .into());
     }
+    who::may_read(&app, &caller, &parts, &channel, false).await?;
     let (offset, until) = begun.map_or((0, None), |mark| (mark.offset, Some(mark.until)));
     let (slice, until) = app.node.hub.snapshot(&channel, offset, until, limit).await?;
     let epoch = slice.bounds.epoch;

@@ -6,10 +6,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use fanfare_protocol::{ChannelName, Code, Identity, Problem, Right};
+use fanfare_protocol::{ChannelName, Code, Identity, Problem, Right, SubscribeOptions};
 use fanfare_session::check;
-use fanfare_transport::{Caller, Refusal, access};
-use http::HeaderValue;
+use fanfare_transport::{Caller, Refusal, access, ask_reading};
+use http::{HeaderValue, request::Parts};
 
 use super::{App, Shared};
 
@@ -37,6 +37,21 @@ pub async fn identify(State(app): State<Shared>, request: Request, next: Next) -
 /// `unauthorized` without credentials, `forbidden` with.
 pub fn may(app: &App, caller: &Caller, right: Right, channel: &ChannelName) -> Result<(), Problem> {
     check(&*app.node.rules, &caller.identity, right, channel, None)
+}
+
+/// Whether the application, where it decides, lets the caller read the channel; `presence`: see its members.
+///
+/// # Errors
+/// What the application says.
+pub async fn may_read(
+    app: &App,
+    caller: &Caller,
+    request: &Parts,
+    channel: &ChannelName,
+    presence: bool,
+) -> Result<(), Problem> {
+    let options = SubscribeOptions { presence, ..SubscribeOptions::default() };
+    ask_reading(&app.node, caller, request, [channel], &options).await
 }
 
 /// Whether the credentials are an API key.

@@ -9,9 +9,9 @@ use fanfare_broker::{
 use fanfare_hub::{Hub, Spawn, unix_ms};
 use fanfare_protocol::Epoch;
 use fanfare_transport::{Authorizer, Node};
-use tokio::{runtime::Handle, task::JoinSet};
+use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
-use crate::config::Live;
+use crate::config::{Config, Live};
 
 /// Why a hub cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,8 @@ pub(crate) fn assemble(
     authorizer: Option<Arc<dyn Authorizer>>,
 ) -> Result<Assembled, StartError> {
     let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+    // Before the configuration is read, so that no reload falls in between.
+    let changes = live.changes();
     let config = live.config();
     let epoch = Epoch::from_random(getrandom::u64().map_err(StartError::Random)?);
     let auth = Arc::new(Authenticator::new(config.auth.to_auth())?);
@@ -60,15 +62,14 @@ pub(crate) fn assemble(
     let node = Node::new(hub.clone(), auth, live.clone(), authorizer, env!("CARGO_PKG_VERSION"));
     let mut tasks = JoinSet::new();
     tasks.spawn_on(hub.maintain(), &runtime);
-    tasks.spawn_on(follow_reloads(live.clone(), node.clone()), &runtime);
+    tasks.spawn_on(follow_reloads(changes, node.clone()), &runtime);
     let warming = node.auth.clone();
     tasks.spawn_on(async move { warming.warm_up(unix_ms()).await }, &runtime);
     Ok(Assembled { node, tasks })
 }
 
 /// Takes over what is made from the configuration and does not ask for it anew each time. What is connected stays connected.
-async fn follow_reloads(live: Arc<Live>, node: Arc<Node>) {
-    let mut changes = live.changes();
+async fn follow_reloads(mut changes: watch::Receiver<Arc<Config>>, node: Arc<Node>) {
     while changes.changed().await.is_ok() {
         let config = changes.borrow_and_update().clone();
         node.hub.budget().set_limit(config.limits.memory_bytes);
