@@ -98,6 +98,11 @@ impl Server {
         self.address
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A connection to it.
     ///
     /// # Panics
@@ -238,6 +243,11 @@ fn build() -> PathBuf {
     cargo.args(["build", "--quiet", "-p", "fanfare", "--bin", "fanfare", "--target-dir"]).arg(target_dir);
     if profile_dir.file_name().is_some_and(|name| name == "release") {
         cargo.arg("--release");
+    }
+    // Cargo tells tests about their package; build scripts (ring's) that watch these variables would run again each time.
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
+        cargo.env_remove(name);
     }
     let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
     assert!(built.success(), "fanfare does not build");

@@ -71,7 +71,11 @@ impl Sse {
         within(self.read())
     }
 
-    async fn read(&mut self) -> Option<Block> {
+    /// As [`Sse::block`], for as long as it takes.
+    ///
+    /// # Panics
+    /// When a line is none of the format's.
+    pub async fn read(&mut self) -> Option<Block> {
         let mut block = Block::default();
         loop {
             let line = self.lines.read().await?;
