@@ -48,7 +48,8 @@ fn quick(transports: &[Transport]) {
         channels: 20,
         messages: 2_000,
         reader_bytes: 40_000,
-        publisher_bytes: 4_000,
+        poll_bytes: 300_000,
+        publisher_bytes: 12_000,
         pause: Duration::from_millis(15),
         patience: Duration::from_secs(60),
     };
@@ -90,7 +91,8 @@ fn twenty_seeds_over_every_transport() {
         channels: 20,
         messages: 10_000,
         reader_bytes: 120_000,
-        publisher_bytes: 8_000,
+        poll_bytes: 400_000,
+        publisher_bytes: 30_000,
         pause: Duration::from_millis(15),
         patience: Duration::from_secs(120),
     };

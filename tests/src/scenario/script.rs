@@ -32,6 +32,8 @@ pub struct Script {
     pub messages: usize,
     /// A reader's connection is cut after so many bytes at most.
     pub reader_bytes: u64,
+    /// The same for a poll's, whose answers (up to 256 KB) are read whole or not at all.
+    pub poll_bytes: u64,
     /// A publisher's connection is cut after so many bytes of answers at most.
     pub publisher_bytes: u64,
     /// A publisher's longest pause between two writes.
@@ -80,15 +82,18 @@ impl Script {
         let names: Arc<[String]> = (0..self.channels).map(|n| format!("{run}-{seed}.{n}")).collect();
         let each = self.messages / self.channels;
         let ledger = Arc::new(Ledger::new(positions(server, &names).await?, each));
-        let to_readers = FaultProxy::cutting(server, random.bits(), self.reader_bytes).await?;
-        let to_publishers = FaultProxy::cutting(server, random.bits(), self.publisher_bytes).await?;
+        let network = Network {
+            to_readers: FaultProxy::cutting(server, random.bits(), self.reader_bytes).await?,
+            to_pollers: FaultProxy::cutting(server, random.bits(), self.poll_bytes).await?,
+            to_publishers: FaultProxy::cutting(server, random.bits(), self.publisher_bytes).await?,
+        };
 
-        let mut readers = self.readers(to_readers.address(), &names, &ledger, &mut random, deadline);
+        let mut readers = self.readers(&network, &names, &ledger, &mut random, deadline);
         let mut publishers = JoinSet::new();
-        for publisher in self.publishers(to_publishers.address(), &names, &ledger, &mut random) {
+        for publisher in self.publishers(network.to_publishers.address(), &names, &ledger, &mut random) {
             publishers.spawn(publisher.run(deadline));
         }
-        let weather = weather(&to_readers, &to_publishers, random);
+        let weather = network.weather(random);
         let finished = async {
             let mut outcome = Outcome::default();
             while let Some(publisher) = publishers.join_next().await {
@@ -114,7 +119,7 @@ impl Script {
 
     fn readers(
         &self,
-        address: SocketAddr,
+        network: &Network,
         names: &Arc<[String]>,
         ledger: &Arc<Ledger>,
         random: &mut Random,
@@ -123,6 +128,7 @@ impl Script {
         let mut readers = JoinSet::new();
         let all: Vec<usize> = (0..self.channels).collect();
         for transport in &self.transports {
+            let address = network.way_of(*transport);
             for client in 0..self.clients {
                 for own in all.chunks(transport.channels_per_connection()) {
                     let channels = own.iter().filter_map(|channel| names.get(*channel).cloned()).collect();
@@ -215,21 +221,40 @@ fn read(
     readers.spawn(async move { (transport, reader.run(deadline).await) });
 }
 
-/// Now and then everybody is cut off at once, or no byte passes for a moment.
-async fn weather(to_readers: &FaultProxy, to_publishers: &FaultProxy, mut random: Random) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(200 + random.below(800))).await;
-        match random.below(4) {
-            0 => to_readers.cut_all(),
-            1 => to_publishers.cut_all(),
-            2 => {
-                to_readers.cut_all();
-                to_publishers.cut_all();
-            }
-            _ => {
-                to_readers.stall();
+/// The proxies between the server and everybody.
+struct Network {
+    to_readers: FaultProxy,
+    to_pollers: FaultProxy,
+    to_publishers: FaultProxy,
+}
+
+impl Network {
+    fn way_of(&self, transport: Transport) -> SocketAddr {
+        match transport {
+            Transport::LongPoll | Transport::ShortPoll => self.to_pollers.address(),
+            _ => self.to_readers.address(),
+        }
+    }
+
+    /// Now and then everybody is cut off at once, or no byte passes for a moment.
+    async fn weather(&self, mut random: Random) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100 + random.below(600))).await;
+            let what = random.below(4);
+            if what == 3 {
+                self.to_readers.stall();
+                self.to_pollers.stall();
                 tokio::time::sleep(Duration::from_millis(20 + random.below(150))).await;
-                to_readers.resume();
+                self.to_readers.resume();
+                self.to_pollers.resume();
+                continue;
+            }
+            if what != 1 {
+                self.to_readers.cut_all();
+                self.to_pollers.cut_all();
+            }
+            if what != 0 {
+                self.to_publishers.cut_all();
             }
         }
     }
