@@ -16,6 +16,7 @@ fn hub() -> Fanfare {
     Fanfare::builder()
         .default_namespace(|n| n.keyed = true)
         .namespace("short", |n| n.history.size = 5)
+        .namespace("long", |n| n.history.size = 10_000)
         .build()
         .unwrap()
 }
@@ -102,12 +103,12 @@ async fn a_reader_that_is_slow_gets_everything_in_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_comes_back_while_others_publish_misses_nothing_and_sees_nothing_twice() {
     let fanfare = hub();
-    let mut reader = fanfare.subscribe("a").await.unwrap();
+    let mut reader = fanfare.subscribe("long:a").await.unwrap();
     let publisher = tokio::spawn({
         let fanfare = fanfare.clone();
         async move {
             for n in 1..=2000_u64 {
-                fanfare.publish("a", n).await.unwrap();
+                fanfare.publish("long:a", n).await.unwrap();
             }
         }
     });
@@ -121,7 +122,7 @@ async fn a_reader_that_comes_back_while_others_publish_misses_nothing_and_sees_n
             next += 1;
         }
         let position = reader.position();
-        reader = fanfare.subscribe("a").since(position).await.unwrap();
+        reader = fanfare.subscribe("long:a").since(position).await.unwrap();
         assert_eq!(reader.recovered(), Some(true));
     }
     publisher.await.unwrap();
