@@ -1,0 +1,269 @@
+//! What the session asks of hub and auth, and the calls under way.
+use std::{
+    future::Future,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use fanfare_broker::Append;
+use fanfare_hub::{Entering, Listed, unix_ms};
+use fanfare_protocol::{ChannelName, Code, Position, Problem, Publish, SubscribeOptions};
+use fanfare_session::{Author, HubCall, HubEvent, Now, Subscribed, Ticket};
+
+use super::Link;
+use crate::{
+    authorizer::{Asker, Authorizer},
+    plan::Transport,
+};
+
+type Asked = (Arc<dyn Authorizer>, Asker);
+
+/// A publication that waits for the application's decision.
+pub(super) struct Waiting {
+    ticket: Ticket,
+    publish: Box<Publish>,
+    author: Author,
+}
+
+/// What a call came to.
+pub(super) enum Answer {
+    Hub(HubEvent),
+    /// A subscription, with where it begins.
+    Begun(HubEvent, ChannelName, Option<Position>),
+    /// A publication that the application had to decide about.
+    Decided(HubEvent),
+}
+
+impl Link {
+    pub(super) fn call(&mut self, at: Now, call: HubCall) {
+        let hub = self.node.hub.clone();
+        let connection = self.connection.clone();
+        match call {
+            HubCall::Authenticate { ticket, token } => {
+                let verifying = self.node.auth.verify(&token.0, at.unix_ms);
+                self.later(async move { Answer::Hub(HubEvent::Authenticated(ticket, verifying.await)) });
+            }
+            HubCall::Subscribe { ticket, channel, options } => {
+                self.limits.remove(&channel);
+                self.subscribe(ticket, channel, options);
+            }
+            HubCall::Until { channel, unix_ms } => {
+                connection.limit(&channel, unix_ms);
+                // Its reader may not be there yet.
+                self.limits.insert(channel, unix_ms);
+            }
+            HubCall::Unsubscribe { channel } => {
+                self.limits.remove(&channel);
+                hub.unsubscribe(&connection, &channel);
+            }
+            HubCall::Publish { ticket, publish, author } => {
+                self.publish(at, Waiting { ticket, publish, author })
+            }
+            HubCall::History { ticket, channel, page } => {
+                let asked = self.asked();
+                self.later(async move {
+                    let page = match allowed(asked, &channel, &SubscribeOptions::default()).await {
+                        Ok(()) => hub.history(&channel, &page).await,
+                        Err(problem) => Err(problem),
+                    };
+                    Answer::Hub(HubEvent::History(ticket, page))
+                });
+            }
+            HubCall::Members { ticket, channel, limit, after } => {
+                let asked = self.asked();
+                self.later(async move {
+                    let options = SubscribeOptions { presence: true, ..SubscribeOptions::default() };
+                    let page = match allowed(asked, &channel, &options).await {
+                        Ok(()) => hub.members(&channel, limit, after).await,
+                        Err(problem) => Err(problem),
+                    };
+                    Answer::Hub(HubEvent::Members(ticket, page))
+                });
+            }
+            HubCall::Enter { ticket, channel, author, data } => {
+                let entering = Entering {
+                    client: connection.client,
+                    user: author.user,
+                    info: author.info,
+                    data,
+                    connection: Some(connection.id),
+                    grace_ms: self.node.rules.presence_grace_ms(),
+                };
+                self.later(async move {
+                    Answer::Hub(HubEvent::Entered(ticket, hub.enter(&channel, entering).await))
+                });
+            }
+            HubCall::Leave { ticket, channel } => {
+                let turn = self.membership_turn();
+                self.later(async move {
+                    let _turn = turn.lock().await;
+                    let left = hub.leave_as(&channel, connection.client, connection.id).await;
+                    let none = || Problem::new(Code::NotFound, "not a member");
+                    Answer::Hub(HubEvent::Entered(
+                        ticket,
+                        left.and_then(|was| was.then_some(()).ok_or_else(none)),
+                    ))
+                });
+            }
+            HubCall::Identify { identity } => {
+                connection.set_expiry(identity.expires_at);
+                if let Some(asker) = &mut self.asker {
+                    asker.identity = identity.clone();
+                }
+                let listed = Listed {
+                    id: connection.id,
+                    client: connection.client,
+                    identity,
+                    transport: self.transport.name(),
+                    connected_at: self.since,
+                };
+                hub.directory().put(&connection, listed);
+            }
+        }
+    }
+
+    /// Entering and leaving take effect in order, also when a broker answers late: the lock is fair.
+    pub(super) fn membership_turn(&mut self) -> Arc<tokio::sync::Mutex<()>> {
+        self.membership.get_or_insert_default().clone()
+    }
+
+    pub(super) fn later(&mut self, call: impl Future<Output = Answer> + Send + 'static) {
+        self.calls.push(Box::pin(call));
+    }
+
+    /// The application and who asks it, where it decides.
+    pub(super) fn asked(&self) -> Option<Asked> {
+        self.node.authorizer.clone().zip(self.asker.as_deref().cloned())
+    }
+
+    pub(super) fn subscribe(&mut self, ticket: Ticket, channel: ChannelName, options: SubscribeOptions) {
+        let (hub, connection) = (self.node.hub.clone(), self.connection.clone());
+        let element =
+            self.beginning.as_ref().and_then(|b| b.channels.iter().position(|name| *name == channel));
+        // SSE and streams were asked about before they were answered.
+        let asked = self.asked().filter(|_| self.transport == Transport::WebSocket);
+        self.later(async move {
+            let begun = async {
+                allowed(asked, &channel, &options).await?;
+                hub.subscribe(&connection, &channel, &options, element).await
+            };
+            let begun = begun.await;
+            let after = begun.as_ref().ok().map(|begun| begun.after);
+            let subscribed =
+                begun.map(|b| Subscribed { head: b.head, recovered: b.recovered, replay: b.replay });
+            Answer::Begun(HubEvent::Subscribed(ticket, subscribed), channel, after)
+        });
+    }
+
+    pub(super) fn publish(&mut self, at: Now, waiting: Waiting) {
+        if self.asker.is_some() && self.node.authorizer.is_some() {
+            self.waiting.push_back(waiting);
+            self.decide_next();
+            return;
+        }
+        let Waiting { ticket, publish, author } = waiting;
+        let channel = publish.channel.clone();
+        let begun = Instant::now();
+        match self.node.hub.publish(append(*publish, author, at.unix_ms)).now() {
+            Ok(result) => {
+                self.node.hub.counters().publish_us.record(begun.elapsed().as_micros() as u64);
+                self.session.handle_hub(at, HubEvent::Published(ticket, result));
+            }
+            Err(pending) => {
+                let hub = self.node.hub.clone();
+                self.later(async move {
+                    let result = pending.await;
+                    hub.counters().publish_us.record(begun.elapsed().as_micros() as u64);
+                    Answer::Hub(HubEvent::Published(ticket, result))
+                });
+            }
+        }
+        if self.congested.is_none()
+            && let Some(congestion) = self.node.hub.congestion(&channel)
+        {
+            self.congested = Some(Box::pin(congestion.clear()));
+        }
+    }
+
+    /// One publication at a time is before the application, so that its decisions keep the order of the messages.
+    pub(super) fn decide_next(&mut self) {
+        let asked = self.asked();
+        let (false, Some((authorizer, asker))) = (self.deciding, asked) else { return };
+        let Some(Waiting { ticket, mut publish, author }) = self.waiting.pop_front() else { return };
+        self.deciding = true;
+        let hub = self.node.hub.clone();
+        self.later(async move {
+            let result = async {
+                authorizer.publish(&asker, &mut publish).await?;
+                while let Some(congestion) = hub.congestion(&publish.channel) {
+                    congestion.clear().await;
+                }
+                hub.publish(append(*publish, author, unix_ms())).await
+            };
+            Answer::Decided(HubEvent::Published(ticket, result.await))
+        });
+    }
+
+    /// Polls every call under way; true when one was answered.
+    pub(super) fn poll_calls(&mut self, at: Now, cx: &mut Context<'_>) -> bool {
+        let mut answered = false;
+        let mut n = 0;
+        while let Some(call) = self.calls.get_mut(n) {
+            let Poll::Ready(answer) = call.as_mut().poll(cx) else {
+                n += 1;
+                continue;
+            };
+            // Calls are polled in the order in which they were made.
+            drop(self.calls.remove(n));
+            answered = true;
+            match answer {
+                Answer::Hub(event) => self.session.handle_hub(at, event),
+                Answer::Begun(event, channel, after) => {
+                    self.begun(&channel, after);
+                    self.session.handle_hub(at, event);
+                }
+                Answer::Decided(event) => {
+                    self.deciding = false;
+                    self.session.handle_hub(at, event);
+                    self.decide_next();
+                }
+            }
+        }
+        if answered && self.calls.is_empty() {
+            self.calls = Vec::new();
+        }
+        answered
+    }
+
+    /// A from-now element of the request's cursor becomes the position that its subscription begins at.
+    pub(super) fn begun(&mut self, channel: &ChannelName, after: Option<Position>) {
+        if let Some(until) = self.limits.get(channel) {
+            self.connection.limit(channel, *until);
+        }
+        let Some(beginning) = &mut self.beginning else { return };
+        let Some(element) = beginning.channels.iter().position(|name| name == channel) else { return };
+        if let Some(place) = beginning.cursor.0.get_mut(element)
+            && place.is_none()
+        {
+            *place = after;
+            self.connection.set_element(element, after);
+        }
+    }
+}
+
+/// The application's decision about reading a channel.
+async fn allowed(
+    asked: Option<Asked>,
+    channel: &ChannelName,
+    options: &SubscribeOptions,
+) -> Result<(), Problem> {
+    match &asked {
+        Some((authorizer, asker)) => authorizer.subscribe(asker, channel, options).await,
+        None => Ok(()),
+    }
+}
+
+fn append(publish: Publish, author: Author, unix_ms: u64) -> Append {
+    Append { publish, author: fanfare_broker::Author { user: author.user, client: author.client }, unix_ms }
+}

@@ -1,0 +1,239 @@
+//! A connection between session and hub: carries out what the session asks, tells it what happened, and pumps what is to be written.
+mod calls;
+mod output;
+mod tell;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::Context,
+    time::Instant,
+};
+
+use fanfare_broker::Budget;
+use fanfare_hub::{Connection, Notice, Socket, unix_ms};
+use fanfare_protocol::{ChannelName, Command, Cursor, Format, Request, options::SubscribeRequest};
+use fanfare_session::{Action, HubEvent, Now, Session, Sign, session::Opening};
+
+use crate::{
+    authorizer::Asker,
+    node::Node,
+    plan::{Plan, Transport},
+};
+
+pub(crate) use output::Wrote;
+
+use calls::{Answer, Waiting};
+use output::CaughtUp;
+
+type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What an SSE or stream connection still has to be told at its beginning.
+struct Beginning {
+    /// The request's channels, in order.
+    channels: Vec<ChannelName>,
+    /// Subscriptions that have not been answered.
+    missing: usize,
+    /// The cursor as requested; from-now elements become the head that they began at.
+    cursor: Cursor,
+}
+
+/// One connection's session, readers and calls under way.
+pub(crate) struct Link {
+    node: Arc<Node>,
+    pub connection: Arc<Connection>,
+    session: Session,
+    transport: Transport,
+    format: Format,
+    calls: Vec<Later<Answer>>,
+    catch_up: Option<Later<CaughtUp>>,
+    congested: Option<Later<()>>,
+    beginning: Option<Box<Beginning>>,
+    /// Until when channels may be read that only tokens of commands grant.
+    limits: BTreeMap<ChannelName, Option<u64>>,
+    /// Held by the membership call under way.
+    membership: Option<Arc<tokio::sync::Mutex<()>>>,
+    asker: Option<Box<Asker>>,
+    waiting: VecDeque<Waiting>,
+    deciding: bool,
+    armed: Option<Instant>,
+    blocked: bool,
+    since: u64,
+}
+
+fn now() -> Now {
+    Now { mono: Instant::now(), unix_ms: unix_ms() }
+}
+
+impl Link {
+    /// Opens a connection as planned.
+    pub fn open(node: &Arc<Node>, plan: Plan, socket: Box<dyn Socket>) -> Self {
+        let Plan { transport, format, form, caller, request, refused, parts, .. } = plan;
+        let connection = node.hub.connect(form, caller.client, socket);
+        if transport != Transport::WebSocket {
+            node.hub.hold_client(connection.id, caller.client);
+        }
+        let opening = Opening {
+            session: caller.session,
+            client: caller.client,
+            identity: caller.identity.clone(),
+            welcome: transport == Transport::WebSocket && refused.is_none(),
+            seed: connection.id,
+            version: node.version,
+        };
+        let asker = parts
+            .map(|request| Box::new(Asker { identity: caller.identity, client: caller.client, request }));
+        let at = now();
+        let mut link = Self {
+            session: Session::new(at, opening, node.rules.clone()),
+            node: node.clone(),
+            connection,
+            transport,
+            format,
+            calls: Vec::new(),
+            catch_up: None,
+            congested: None,
+            beginning: None,
+            limits: BTreeMap::new(),
+            membership: None,
+            asker,
+            waiting: VecDeque::new(),
+            deciding: false,
+            armed: None,
+            blocked: false,
+            since: at.unix_ms,
+        };
+        match refused {
+            Some(problem) => link.session.handle_hub(at, HubEvent::Disconnect(problem)),
+            None => link.begin(at, request),
+        }
+        link
+    }
+
+    /// Subscribes what the request names, as commands of the client's own.
+    fn begin(&mut self, at: Now, request: SubscribeRequest) {
+        if self.transport == Transport::Sse {
+            // Opens the client's stream, and any buffer on the way.
+            self.send_raw(b": fanfare\n\n");
+        }
+        if self.transport != Transport::WebSocket {
+            let channels = request.channels.clone();
+            let cursor = request.cursor.clone().unwrap_or_else(|| Cursor(vec![None; channels.len()]));
+            if channels.len() > 1 && self.transport == Transport::Sse {
+                self.connection.carry_cursor(cursor.clone());
+            }
+            self.beginning = Some(Box::new(Beginning { missing: channels.len(), channels, cursor }));
+        }
+        for (channel, options) in request.subscriptions() {
+            let command = Command::Subscribe { channel: channel.clone(), options, token: None };
+            self.session.handle_command(at, Request { reference: None, command });
+        }
+    }
+
+    /// The encoding of this connection's frames.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The node's memory for messages.
+    pub fn budget(&self) -> &Budget {
+        self.node.hub.budget()
+    }
+
+    /// Whether more may be read from the client now.
+    pub fn wants_input(&self) -> bool {
+        self.congested.is_none()
+            && self.waiting.len() < 64
+            && self.session.wants_input()
+            && self.connection.control_bytes() < self.node.rules.transport().control_bytes
+    }
+
+    /// Bytes came in.
+    pub fn received(&mut self) {
+        self.session.handle_sign(now(), Sign::Received);
+    }
+
+    /// A frame's commands.
+    pub fn commands(&mut self, frame: &[u8]) {
+        let at = now();
+        match self.format.decode(frame) {
+            Ok(requests) => {
+                for request in requests {
+                    match request {
+                        Ok(request) => self.session.handle_command(at, request),
+                        Err(rejected) => {
+                            self.session.handle_rejected(at, rejected.reference, rejected.problem)
+                        }
+                    }
+                    self.act_all(at);
+                }
+            }
+            Err(rejected) => self.session.handle_rejected(at, rejected.reference, rejected.problem),
+        }
+        self.act_all(at);
+    }
+
+    /// Queues raw frames (pong, close).
+    pub fn send_raw(&self, frame: &[u8]) {
+        self.connection.send(|out| out.extend_from_slice(frame));
+    }
+
+    /// Does everything that can be done without waiting.
+    pub fn drive(&mut self, cx: &mut Context<'_>) {
+        let at = now();
+        self.connection.register_in(cx);
+        for notice in self.connection.take_notices() {
+            let event = match notice {
+                Notice::Ended(channel, code) => HubEvent::Ended(channel, code),
+                Notice::Disconnect(problem) => HubEvent::Disconnect(problem),
+            };
+            self.session.handle_hub(at, event);
+        }
+        if self.session.poll_timeout().is_some_and(|due| due <= at.mono) {
+            if self.connection.take_accepted() {
+                self.session.handle_sign(at, Sign::Accepted);
+            }
+            self.session.handle_timeout(at);
+            self.armed = None;
+        }
+        loop {
+            self.act_all(at);
+            if !self.poll_calls(at, cx) {
+                break;
+            }
+        }
+        if self.congested.as_mut().is_some_and(|clear| clear.as_mut().poll(cx).is_ready()) {
+            self.congested = None;
+        }
+        self.arm(at);
+    }
+
+    /// Asks the wheel to wake this connection when the session wants it.
+    fn arm(&mut self, at: Now) {
+        let Some(due) = self.session.poll_timeout() else { return };
+        if self.armed.is_none_or(|armed| due < armed || armed <= at.mono) {
+            self.armed = Some(due);
+            let wait = due.saturating_duration_since(at.mono);
+            self.node.hub.wheel().arm(&self.connection, wait.as_millis() as u64);
+        }
+    }
+
+    fn act_all(&mut self, at: Now) {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Send(event) => self.send(event),
+                Action::Ping => self.ping(),
+                Action::Hub(call) => self.call(at, call),
+                Action::Close(close) => self.close(&close),
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.node.hub.disconnect(&self.connection);
+    }
+}
