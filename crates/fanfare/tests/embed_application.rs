@@ -110,3 +110,22 @@ async fn only_the_buyer_reads_them_whichever_way_others_ask() {
         assert_eq!((&error["code"], &error["ref"]), (&json!("forbidden"), &json!(reference)), "{error}");
     }
 }
+
+#[tokio::test]
+async fn who_comes_after_the_hub_has_stopped_is_told_to_come_back() {
+    let hub = fanfare::Fanfare::builder().open().build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let way = Way::plain(listener.local_addr().unwrap());
+    let router = axum::Router::new().nest("/realtime", hub.router());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    hub.shutdown().await;
+    let mut socket = way.websocket("/realtime/v1/ws?channel=a").await;
+    let (frames, close) = end_of(&mut socket).await;
+    assert_eq!((frames.len(), &frames[0]["code"], close), (1, &json!("draining"), 1012));
+    assert!(frames[0]["retry_after_ms"].as_u64().unwrap() >= 1000);
+    // An EventSource comes back after an end, never after a 503.
+    let text = Text::new(way.http().await.get("/realtime/v1/sse?channel=a").await).rest().await;
+    assert!(text.contains("retry: ") && text.contains("event: fanfare.disconnect"), "{text:?}");
+    let lines = Text::new(way.http().await.get("/realtime/v1/stream?channel=a").await).rest().await;
+    assert!(lines.contains("\"draining\""), "{lines:?}");
+}

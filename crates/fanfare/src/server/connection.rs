@@ -33,6 +33,9 @@ const SEND_BUFFER: usize = 16 << 10;
 const STREAMS: u32 = 250;
 /// hyper takes no smaller buffer.
 const LEAST_BUFFER: usize = 8192;
+/// How long an HTTP/1.1 connection is kept between two requests, the second one's head included: longer than the minute that proxies and
+/// clients commonly keep theirs, so that it is they who close. The first head has `limits.handshake`.
+const BETWEEN_REQUESTS: Duration = Duration::from_secs(75);
 /// How long a connection that has said nothing yet may go on when the server stops.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -154,11 +157,10 @@ impl Server {
     fn http(&self) -> auto::Builder<TokioExecutor> {
         let limits = self.node.rules.transport();
         let session = self.node.rules.limits();
-        let handshake = Duration::from_millis(limits.handshake_ms);
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(handshake)
+            .header_read_timeout(BETWEEN_REQUESTS)
             .max_buf_size(limits.header_bytes.max(LEAST_BUFFER));
         http.http2()
             .timer(TokioTimer::new())
@@ -185,7 +187,7 @@ impl Server {
             }
         });
         let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
-        // HTTP/1.1 has a timer of its own for each head; an HTTP/2 client must have asked something by then, too.
+        // Over plain TCP the first head of HTTP/1.1 is there already.
         let handshake = Duration::from_millis(self.node.rules.transport().handshake_ms);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
