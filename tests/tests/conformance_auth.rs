@@ -380,7 +380,8 @@ async fn a_revoked_user_is_out_everywhere_and_a_newer_token_is_in() {
     };
     let (reply, ()) = tokio::join!(poll, revoking);
     assert_eq!(reply.status, 401, "a parked poll: {}", reply.text());
-    ws.disconnected("revoked", 4411).await;
+    assert_eq!(ws.expect("disconnect").await["code"], "revoked", "and no message before it");
+    assert_eq!(ws.ended().await.code, 4411);
     let last = sse.event().await.unwrap();
     assert_eq!(
         (last.event.as_deref(), &last.json()["code"]),

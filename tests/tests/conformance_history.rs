@@ -67,39 +67,43 @@ async fn a_page_of_a_thousand_is_the_largest() {
 }
 
 #[tokio::test]
-async fn snapshots_page_on_while_keys_change() {
+async fn snapshots_are_of_one_moment_and_the_log_goes_on_from_there() {
     let server = Server::shared();
     let channel = unique("open:");
     for n in 0..25_u64 {
         server.publish(&channel, json!({ "key": format!("k{n}"), "data": n })).await;
     }
-    let mut keys = Vec::new();
-    let mut after = String::new();
-    let mut pages = 0;
-    loop {
-        let target = format!("/v1/channels/{channel}/snapshot?limit=10{after}");
-        let page = server.get(&target).send().await.ok();
-        assert!(page["epoch"].is_string() && page["offset"].is_u64());
-        keys.extend(
-            page["messages"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|message| message["key"].as_str().unwrap().to_owned()),
-        );
+    let (mut state, mut pages, mut after) = (std::collections::BTreeMap::new(), 0, String::new());
+    let at = loop {
+        let page = server.get(&format!("/v1/channels/{channel}/snapshot?limit=10{after}")).send().await.ok();
+        assert_eq!(page["offset"], 25, "all pages name one position: {page}");
+        for message in page["messages"].as_array().unwrap() {
+            let before = state.insert(message["key"].as_str().unwrap().to_owned(), message["data"].clone());
+            assert_eq!(before, None, "nothing comes twice");
+        }
         pages += 1;
         if pages == 1 {
-            // Moves to the end.
             server.publish(&channel, json!({ "key": "k20", "data": "new" })).await;
+            server.publish(&channel, json!({ "key": "k21", "data": null })).await;
         }
         match page["next"].as_str() {
             Some(next) => after = format!("&after={}", fanfare_tests::http::encode(next)),
-            None => break,
+            None => break fanfare_tests::http::position(&page),
+        }
+    };
+    assert_eq!(pages, 3);
+    let rest = server.get(&format!("/v1/channels/{channel}/messages?since={at}")).send().await.ok();
+    assert_eq!(rest.get("gap"), None);
+    for message in rest["messages"].as_array().unwrap() {
+        match (message["key"].as_str().unwrap(), &message["data"]) {
+            (key, Value::Null) => drop(state.remove(key)),
+            (key, data) => drop(state.insert(key.to_owned(), data.clone())),
         }
     }
-    let unique: std::collections::BTreeSet<_> = keys.iter().collect();
-    assert_eq!((keys.len(), unique.len(), keys.last().map(String::as_str)), (25, 25, Some("k20")));
-    assert_eq!(pages, 3);
+    let expected = (0..25_u64)
+        .filter(|n| *n != 21)
+        .map(|n| (format!("k{n}"), if n == 20 { json!("new") } else { json!(n) }));
+    assert_eq!(state, expected.collect());
     server.get("/v1/channels/plain:x/snapshot").send().await.problem(400, "bad_request");
     let garbage = server.get(&format!("/v1/channels/{channel}/snapshot?after=garbage")).send().await;
     garbage.problem(400, "bad_request");

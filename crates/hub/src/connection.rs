@@ -89,6 +89,8 @@ pub struct Out {
     pub(crate) behind: VecDeque<ReaderKey>,
     /// Milliseconds since 1970 from which no data may be handed over.
     pub(crate) expires: u64,
+    /// No renewal changes `expires` any more.
+    revoked: bool,
     /// The socket took less than it was offered; the driver waits for it.
     pub(crate) blocked: bool,
     /// The socket accepted bytes since this was last asked.
@@ -121,6 +123,7 @@ impl Connection {
             generation: 0,
             behind: VecDeque::new(),
             expires: u64::MAX,
+            revoked: false,
             blocked: false,
             accepted: false,
             notices: Vec::new(),
@@ -204,7 +207,20 @@ impl Connection {
 
     /// Nothing is handed over from this moment on.
     pub fn set_expiry(&self, unix_ms: Option<u64>) {
-        self.lock().expires = unix_ms.unwrap_or(u64::MAX);
+        let mut out = self.lock();
+        if !out.revoked {
+            out.expires = unix_ms.unwrap_or(u64::MAX);
+        }
+    }
+
+    /// No data is handed over any more, whatever the driver is still busy with; it is told to end the connection.
+    pub fn revoke(&self, problem: Problem) {
+        let mut out = self.lock();
+        out.revoked = true;
+        out.expires = 0;
+        out.notices.push(Notice::Disconnect(problem));
+        drop(out);
+        self.wake();
     }
 
     /// Nothing of this channel is handed over from this moment on; its readers stay.

@@ -7,7 +7,7 @@ use std::{
 use fanfare_protocol::{ClientId, Identity, Problem};
 use parking_lot::Mutex;
 
-use crate::connection::{Connection, Notice};
+use crate::connection::Connection;
 
 /// A connection as the admin list shows it.
 #[derive(Clone, Debug)]
@@ -88,14 +88,14 @@ impl Directory {
         self.inner.lock().users.get(user).copied().unwrap_or(0)
     }
 
-    /// Tells every connection that fits to end; returns how many.
+    /// Ends every connection that fits: nothing more is handed over to them. Returns how many.
     pub fn disconnect(&self, which: impl Fn(&Listed) -> bool, problem: &Problem) -> usize {
         let rows: Vec<_> = {
             let inner = self.inner.lock();
             inner.rows.values().filter(|row| which(&row.listed)).map(|row| row.connection.clone()).collect()
         };
         for connection in &rows {
-            connection.notify(Notice::Disconnect(problem.clone()));
+            connection.revoke(problem.clone());
         }
         rows.len()
     }

@@ -78,14 +78,14 @@ async fn answer(
     node: &Node,
     request: &SubscribeRequest,
     caller: &Caller,
-    known: Option<&str>,
+    known: Option<&[String]>,
 ) -> Result<Poll, Problem> {
     let wait = request.wait.unwrap_or(0.0).clamp(0.0, 60.0);
     let mut poll = begin(node, request).await?;
     poll.read(node, request, caller).await?;
     let told = request.cursor.is_none() || !poll.messages.is_empty() || !poll.gaps.is_empty();
-    let changed = known.is_some_and(|known| known != poll.cursor().to_string());
-    if wait <= 0.0 || told || (known.is_some() && changed) {
+    let changed = known.is_some_and(|known| !known.contains(&poll.cursor().to_string()));
+    if wait <= 0.0 || told || changed {
         return Ok(poll);
     }
     let expires = caller.identity.expires_at;
@@ -225,12 +225,12 @@ fn respond(
     request: &SubscribeRequest,
     caller: &Caller,
     poll: &Poll,
-    known: Option<&str>,
+    known: Option<&[String]>,
 ) -> Response {
     let cursor = poll.cursor();
     let text = cursor.to_string();
     let empty = poll.messages.is_empty() && poll.gaps.is_empty();
-    let unchanged = empty && known == Some(text.as_str());
+    let unchanged = empty && known.is_some_and(|known| known.contains(&text));
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -263,9 +263,9 @@ fn respond(
     response
 }
 
-/// The cursor that the client has an answer for.
-fn if_none_match(parts: &Parts) -> Option<String> {
+/// The cursors that the client has answers for: entity tags compared weakly (RFC 9110 section 13.1.2).
+fn if_none_match(parts: &Parts) -> Option<Vec<String>> {
     let value = parts.headers.get(header::IF_NONE_MATCH)?.to_str().ok()?;
-    let tag = value.split(',').next()?.trim();
-    Some(tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned())
+    let tags = value.split(',').map(str::trim);
+    Some(tags.map(|tag| tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned()).collect())
 }
