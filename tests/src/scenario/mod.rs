@@ -4,6 +4,7 @@
 //! - [`client::Client`]: the small trait that each transport's client implements; [`reader::Reader`] drives one and checks all it hears.
 //! - [`Process`]: what the server's process uses meanwhile.
 pub mod client;
+pub mod crowd;
 pub mod fault;
 pub mod http;
 pub mod ledger;
@@ -18,6 +19,7 @@ pub mod transport;
 pub mod websocket;
 pub mod ws_client;
 
+pub use crowd::Crowd;
 pub use fault::Fault;
 pub use process::Process;
 pub use script::{Outcome, Script};
