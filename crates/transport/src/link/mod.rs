@@ -195,6 +195,10 @@ impl Link {
             if self.connection.take_accepted() {
                 self.session.handle_sign(at, Sign::Accepted);
             }
+            // A publisher that is held back cannot be heard: its pong waits in the kernel.
+            if !self.wants_input() {
+                self.session.handle_sign(at, Sign::Received);
+            }
             self.session.handle_timeout(at);
             self.armed = None;
         }
