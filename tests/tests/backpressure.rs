@@ -16,9 +16,13 @@ use fanfare_tests::{
     wait::within,
 };
 use serde_json::json;
+use tokio::net::TcpSocket;
 
-/// Retention covers the whole flood, for readers that fall behind in it.
+/// Retention covers the whole flood, for readers that fall behind in it. Pings are frequent: a publisher that is held back is not silent.
 const CONFIG: &str = r#"
+[limits]
+ping = "2s"
+pong = "5s"
 [namespaces.default]
 history = { size = 10000000, ttl = "24h", bytes = "512MB" }
 anonymous = ["subscribe", "publish", "history"]
@@ -31,7 +35,11 @@ const FLOOD: Duration = Duration::from_secs(3);
 /// Writes publishes as fast as the server takes them, without waiting for anything; the last one asks for an answer, which comes when all
 /// before it were applied.
 async fn flood(server: SocketAddr, channel: &'static str, time: Duration) {
-    let mut socket = WebSocket::open(server, Subprotocol::Json, "").await.unwrap();
+    // Little room in this kernel: what is held back is not said yet, instead of waiting there for minutes.
+    let narrow = TcpSocket::new_v4().unwrap();
+    narrow.set_send_buffer_size(32 << 10).unwrap();
+    let stream = narrow.connect(server).await.unwrap();
+    let mut socket = WebSocket::over(stream, Subprotocol::Json, "").await.unwrap();
     let mut frames = Vec::new();
     let command = json!({"type": "publish", "channel": channel, "data": "x".repeat(128)}).to_string();
     for _ in 0..100 {

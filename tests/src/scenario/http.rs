@@ -48,8 +48,16 @@ impl HttpConnection {
     /// # Errors
     /// As the socket.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?)
+    }
+
+    /// Over a connection that is open already.
+    ///
+    /// # Errors
+    /// As the socket.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        let address = stream.peer_addr()?;
         Ok(Self { stream, read: BytesMut::new(), host: address.to_string(), body: Body::Done })
     }
 

@@ -52,7 +52,15 @@ impl WebSocket {
     /// # Errors
     /// When the connection is cut or the server refuses.
     pub async fn open(address: SocketAddr, subprotocol: Subprotocol, query: &str) -> Result<Self, Fault> {
-        let mut http = HttpConnection::open(address).await?;
+        Self::over(TcpStream::connect(address).await?, subprotocol, query).await
+    }
+
+    /// Over a connection that is open already.
+    ///
+    /// # Errors
+    /// When the connection is cut or the server refuses.
+    pub async fn over(stream: TcpStream, subprotocol: Subprotocol, query: &str) -> Result<Self, Fault> {
+        let mut http = HttpConnection::over(stream)?;
         let headers = [
             ("Connection", "Upgrade"),
             ("Upgrade", "websocket"),
@@ -144,11 +152,6 @@ impl WebSocket {
             }
         }
         Ok(None)
-    }
-
-    /// The two directions, what was read already among them, for a client that reads and writes at once.
-    pub fn into_parts(self) -> (TcpStream, BytesMut) {
-        (self.stream, self.read)
     }
 
     fn header(&self) -> Option<Header> {
