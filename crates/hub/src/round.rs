@@ -95,7 +95,14 @@ impl Round {
             },
         };
         self.counters.grow_tail(tail.held() as isize - held);
-        let Some(segment) = segment else { return Next::AtHead };
+        let Some(segment) = segment else {
+            if state.at < tail.head() {
+                // Nothing but ephemeral messages that are gone.
+                state.at = tail.head();
+                state.weight = tail.weight();
+            }
+            return Next::AtHead;
+        };
         state.at = segment.to;
         state.weight = segment.weight_to;
         Next::Segment(Part {

@@ -194,11 +194,14 @@ impl Hub {
         let begins =
             plan.after.map_or(head, |after| if after == head.offset { head } else { Place::at(after) });
         let cursor = place.unwrap_or(begins);
+        // The broker may be ahead of what was delivered here: what is counted as the past lies up to its head.
+        let told = plan.after.map_or(head.offset, |_| head.offset.max(bounds.head).max(cursor.offset));
         let late = match tail.messages_after(Place::at(bounds.head.max(cursor.offset))) {
-            Some(messages) if plan.after.is_some() => messages
-                .filter(|(place, message)| place.ephemeral == 0 && (skip.is_none() || skip != message.origin))
+            _ if plan.after.is_none() => 0,
+            Some(messages) if skip.is_some() => messages
+                .filter(|(place, message)| place.ephemeral == 0 && skip != message.origin)
                 .count() as u64,
-            _ => 0,
+            _ => told.saturating_sub(bounds.head.max(cursor.offset)),
         };
         let shard = state.shard(connection.form, Kind::Messages, pace);
         let gap = plan.gap.map(|reason| Gap {
@@ -226,7 +229,7 @@ impl Hub {
         state.attach(&shard, connection, key);
         self.counters.subscriptions.inc();
         Ok(Some(Begun {
-            head: Position { epoch, offset: head.offset },
+            head: Position { epoch, offset: told },
             recovered: plan.recovered,
             replay: replay + if options.rate.is_some() { 0 } else { late },
             after: Position { epoch, offset: cursor.offset },

@@ -136,6 +136,9 @@ impl Tail {
             return TailRead::AtHead;
         }
         let Some(cursor) = self.reach(cursor) else { return TailRead::Before };
+        if cursor >= self.head {
+            return TailRead::AtHead;
+        }
         let at = match self.forms.iter().position(|tail| tail.form == form) {
             Some(at) => at,
             None => {
