@@ -268,11 +268,11 @@ impl Lines {
     /// # Panics
     /// When none comes in time, or it is not UTF-8.
     #[track_caller]
-    pub fn next(&mut self) -> impl Future<Output = Option<String>> {
+    pub fn line(&mut self) -> impl Future<Output = Option<String>> {
         within(self.read())
     }
 
-    /// As [`Lines::next`], for as long as it takes. Cancel safe.
+    /// As [`Lines::line`], for as long as it takes. Cancel safe.
     ///
     /// # Panics
     /// When it is not UTF-8, or the last line has no end.

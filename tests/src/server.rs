@@ -113,6 +113,16 @@ impl Server {
         stream
     }
 
+    /// A connection that takes little before somebody reads it.
+    ///
+    /// # Panics
+    /// When it does not accept.
+    pub async fn connect_small(&self) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        crate::wait::within(socket.connect(self.address)).await.unwrap()
+    }
+
     /// A request to it.
     pub fn request(&self, method: &str, target: &str) -> Request {
         Request::new(self.address, method, target)

@@ -62,12 +62,27 @@ impl Ws {
         target: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Box<tungstenite::Error>> {
-        let mut request = format!("ws://{}{target}", server.address()).into_client_request().unwrap();
+        Self::over(server.connect().await, target, headers).await
+    }
+
+    /// The same over a connection made before.
+    ///
+    /// # Errors
+    /// What the client finds wrong, such as another status than 101.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn over(
+        stream: TcpStream,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, Box<tungstenite::Error>> {
+        let address = stream.peer_addr().unwrap();
+        let mut request = format!("ws://{address}{target}").into_client_request().unwrap();
         for (name, value) in headers {
             let name: HeaderName = name.parse().unwrap();
             request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
         }
-        let stream = server.connect().await;
         let (inner, response) = within(client_async(request, stream)).await.map_err(Box::new)?;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers =
@@ -372,15 +387,23 @@ impl Raw {
     /// # Panics
     /// When it is refused.
     pub async fn open(server: &Server) -> Self {
-        let streamed = handshake(server, "/v1/ws").open().await;
+        Self::over(server.connect().await, server).await
+    }
+
+    /// Does the handshake on a connection made before.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn over(stream: TcpStream, server: &Server) -> Self {
+        let streamed = handshake(server, "/v1/ws").open_on(stream).await;
         assert_eq!(streamed.status, 101);
         let (stream, input) = Streamed::into_parts(streamed);
         Self { stream, input }
     }
 
-    /// Sends bytes; that the server has closed meanwhile is no failure.
+    /// Sends bytes, however long it takes; that the server has closed meanwhile is no failure.
     pub async fn write(&mut self, bytes: &[u8]) {
-        let _ = within(self.stream.write_all(bytes)).await;
+        let _ = self.stream.write_all(bytes).await;
     }
 
     /// Sends one masked frame whose first byte is this.

@@ -1,4 +1,5 @@
 //! What backends and operators see and do: lists, disconnects, health, metrics; and what pages of other origins may.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use fanfare_tests::prelude::*;
 
 #[tokio::test]

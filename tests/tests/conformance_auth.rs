@@ -1,4 +1,5 @@
 //! Who may what, until when: credentials, tokens, grants, expiry, renewal, revocation, origins.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use std::time::Duration;
 
 use fanfare_tests::{http::Lines, prelude::*, wait::unix_ms, ws};
@@ -89,7 +90,7 @@ fn bad_tokens() -> Vec<(&'static str, String, &'static str)> {
         ),
         ("cut", good.get(..good.len() - 2).unwrap().to_owned(), "unauthorized"),
         ("no signature", format!("{}.", good.rsplit_once('.').unwrap().0), "unauthorized"),
-        ("exp is text", signed(hs.clone(), &json!({ "sub": "ada", "exp": "tomorrow" })), "unauthorized"),
+        ("exp is text", signed(hs, &json!({ "sub": "ada", "exp": "tomorrow" })), "unauthorized"),
         ("a wrong API key", "backend-key-0123456780".into(), "unauthorized"),
     ]
 }

@@ -1,4 +1,5 @@
 //! What a stranger may send: each gets its code, or its close, and nobody else notices.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use fanfare_tests::{http::encode, prelude::*, ws};
 use tokio_tungstenite::tungstenite::Message;
 

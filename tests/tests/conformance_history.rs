@@ -1,4 +1,5 @@
 //! Pages of the past: history and the state of keyed channels.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use fanfare_tests::prelude::*;
 
 fn data(page: &Value) -> Vec<u64> {

@@ -1,4 +1,5 @@
 //! Long-poll and short poll: a cursor that the client carries.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use std::time::Duration;
 
 use fanfare_tests::prelude::*;

@@ -1,4 +1,5 @@
 //! Publishing over HTTP and WebSocket: the fields, idempotency, conditions, many at once.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use fanfare_tests::{
     http::{encode, position},
     prelude::*,

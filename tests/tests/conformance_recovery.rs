@@ -1,4 +1,5 @@
 //! Coming back: from its last position a reader gets everything after it once and in order, or is told what is missing.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use std::time::Duration;
 
 use fanfare_tests::{http::Lines, prelude::*};

@@ -1,4 +1,5 @@
 //! A server that stops says so to everybody, lets them come back spread out, and exits in time.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use std::time::Duration;
 
 use fanfare_tests::{http::Lines, prelude::*};

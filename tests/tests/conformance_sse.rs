@@ -1,4 +1,5 @@
 //! Server-sent events, as `EventSource` and curl read them.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use fanfare_tests::{http::encode, prelude::*};
 
 #[tokio::test]

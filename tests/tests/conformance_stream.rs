@@ -1,4 +1,5 @@
 //! NDJSON streaming: the frames of a WebSocket, one a line.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use fanfare_tests::{http::Lines, prelude::*};
 
 async fn open(server: &Server, target: &str) -> Lines {

@@ -1,4 +1,5 @@
 //! WebSocket: the handshake, commands and their answers, frames in their order.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use std::time::Duration;
 
 use fanfare_tests::{prelude::*, ws};
