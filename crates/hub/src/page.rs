@@ -113,7 +113,9 @@ impl Hub {
             }
             Err(lost) => {
                 // Without history, what a waiting reader is owed is in memory alone.
-                let in_tail = self.read_tail(follower, limit, bytes).filter(|messages| !messages.is_empty());
+                let in_tail = self
+                    .in_tail(&follower.channel, follower.at, limit, bytes)
+                    .filter(|messages| !messages.is_empty());
                 let Some(messages) = in_tail else { return Ok(self.lost(follower, &lost.bounds)) };
                 follower.at.offset = messages.last().map_or(follower.at.offset, |last| last.offset);
                 let more = lost.bounds.head > follower.at.offset;
@@ -132,11 +134,17 @@ impl Hub {
     }
 
     /// What the tail holds behind a follower, if it reaches back to it.
-    fn read_tail(&self, follower: &Follower, limit: usize, bytes: usize) -> Option<Vec<Arc<Message>>> {
-        let channel = self.registry.get(&follower.channel)?;
+    pub(crate) fn in_tail(
+        &self,
+        channel: &ChannelName,
+        at: Position,
+        limit: usize,
+        bytes: usize,
+    ) -> Option<Vec<Arc<Message>>> {
+        let channel = self.registry.get(channel)?;
         let state = channel.lock();
-        let tail = state.tail.as_ref().filter(|tail| tail.epoch() == follower.at.epoch)?;
-        let messages = tail.messages_after(Place::at(follower.at.offset))?;
+        let tail = state.tail.as_ref().filter(|tail| tail.epoch() == at.epoch)?;
+        let messages = tail.messages_after(Place::at(at.offset))?;
         let mut weight = 0;
         let fits = |message: &Arc<Message>| {
             let first = weight == 0;

@@ -178,7 +178,7 @@ impl Hub {
         channel: &Arc<Channel>,
         wish: &Wish<'_>,
         (plan, place): (&Plan, Option<Place>),
-        replay: u64,
+        (replay, upto): (u64, u64),
         bounds: &Bounds,
     ) -> Result<Option<Begun>, Problem> {
         let Wish { name, options, skip, element } = *wish;
@@ -195,13 +195,16 @@ impl Hub {
             plan.after.map_or(head, |after| if after == head.offset { head } else { Place::at(after) });
         let cursor = place.unwrap_or(begins);
         // The broker may be ahead of what was delivered here: what is counted as the past lies up to its head.
-        let told = plan.after.map_or(head.offset, |_| head.offset.max(bounds.head).max(cursor.offset));
-        let late = match tail.messages_after(Place::at(bounds.head.max(cursor.offset))) {
-            _ if plan.after.is_none() => 0,
-            Some(messages) if skip.is_some() => messages
-                .filter(|(place, message)| place.ephemeral == 0 && skip != message.origin)
-                .count() as u64,
-            _ => told.saturating_sub(bounds.head.max(cursor.offset)),
+        let counted = upto.max(cursor.offset);
+        let (told, late) = match tail.messages_after(Place::at(counted)) {
+            _ if plan.after.is_none() => (head.offset, 0),
+            Some(messages) if skip.is_some() => {
+                let others = messages.filter(|(place, m)| place.ephemeral == 0 && skip != m.origin);
+                (head.offset.max(counted), others.count() as u64)
+            }
+            // What cannot be counted any more is live.
+            None if skip.is_some() => (counted, 0),
+            _ => (head.offset.max(counted), head.offset.saturating_sub(counted)),
         };
         let shard = state.shard(connection.form, Kind::Messages, pace);
         let gap = plan.gap.map(|reason| Gap {
@@ -269,7 +272,7 @@ impl Hub {
         Ok(())
     }
 
-    /// How many messages up to the head this reader will be sent.
+    /// How many messages this reader will be sent up to the head, or as far as could be counted: that offset comes second.
     async fn count_replay(
         &self,
         name: &ChannelName,
@@ -277,8 +280,9 @@ impl Hub {
         bounds: &Bounds,
         skip: Option<ClientId>,
         conflated: bool,
-    ) -> Result<u64, Problem> {
-        let Some(after) = plan.after.filter(|after| *after < bounds.head) else { return Ok(0) };
+    ) -> Result<(u64, u64), Problem> {
+        let head = bounds.head;
+        let Some(after) = plan.after.filter(|after| *after < head) else { return Ok((0, head)) };
         let mine = |m: &Arc<fanfare_protocol::Message>| skip.is_some() && m.origin == skip;
         if let Some(phase) = plan.keyed {
             let (mut after, mut count) = (after, 0);
@@ -291,25 +295,29 @@ impl Hub {
                 after = slice.next;
             }
             // What a seek left unread of the log behind its snapshot.
-            return Ok(count + bounds.head.saturating_sub(phase.until));
+            return Ok((count + head.saturating_sub(phase.until), head));
         }
         if skip.is_none() && !conflated {
-            return Ok(bounds.head - after);
+            return Ok((head - after, head));
         }
         let (mut at, mut count) = (after, 0);
         let mut keys = std::collections::HashSet::new();
-        while at < bounds.head {
+        while at < head {
             let after = Position { epoch: bounds.epoch, offset: at };
             let read = Read { after, limit: 10_000, bytes: 16 << 20, bound: Bound::Held };
-            let Ok(slice) = self.broker.read(name, read).await? else { break };
-            let Some(last) = slice.messages.last() else { break };
+            let messages = match self.broker.read(name, read).await? {
+                Ok(slice) => slice.messages,
+                // What a reader is owed beyond what the broker holds is in memory alone.
+                Err(_) => self.in_tail(name, after, usize::MAX, usize::MAX).unwrap_or_default(),
+            };
+            let Some(last) = messages.last() else { break };
             at = last.offset;
-            for message in slice.messages.iter().filter(|m| m.offset <= bounds.head && !mine(m)) {
+            for message in messages.iter().filter(|m| m.offset <= head && !mine(m)) {
                 count += 1;
                 keys.insert(message.key.clone());
             }
         }
-        Ok(if conflated { keys.len() as u64 } else { count })
+        Ok((if conflated { keys.len() as u64 } else { count }, at.min(head)))
     }
 
     /// Detaches the reader of a channel: when this returns, nothing more of it is written.
@@ -364,7 +372,9 @@ impl Hub {
         }
         if keyed && by_key && same && slow.at.offset >= bounds.tombstones_after {
             let phase = KeyedPhase { until: bounds.head, tombstones_after: slow.at.offset };
-            connection.resume(slow, slow.at, Some(phase), None);
+            // Who did not ask for the keyed state hears that messages are missing.
+            let told = (!slow.snapshot).then_some(GapReason::Slow);
+            connection.resume(slow, slow.at, Some(phase), told);
             return Ok(());
         }
         let reason = if same { GapReason::Slow } else { GapReason::Epoch };
