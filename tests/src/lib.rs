@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod http;
+pub mod scenario;
 pub mod server;
 pub mod sse;
 pub mod token;

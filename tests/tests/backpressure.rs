@@ -1,5 +1,7 @@
 //! Publishing far faster than readers can be written to: the publishers are held back, nobody is lost, memory is bounded, and when it is
 //! over the hub is quiet.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
+
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -23,6 +25,8 @@ const CONFIG: &str = r#"
 [limits]
 ping = "2s"
 pong = "5s"
+[auth]
+api_keys = [{ name = "metrics", key = "metrics-key-0123456789" }]
 [namespaces.default]
 history = { size = 10000000, ttl = "24h", bytes = "512MB" }
 anonymous = ["subscribe", "publish", "history"]
@@ -101,6 +105,9 @@ async fn publishers_are_held_back_and_nobody_is_lost() {
         rate * 2.0 < alone,
         "{rate:.0}/s with {READERS} readers, {alone:.0}/s with none: nobody was held back"
     );
+    let figures = server.get("/metrics").bearer("metrics-key-0123456789").send().await.text();
+    let waits = figures.lines().find_map(|line| line.strip_prefix("fanfare_publish_waits_total "));
+    assert!(waits.is_some_and(|waits| waits != "0"), "no publisher ever waited: {waits:?}");
     // A queue for each reader would hold some 100 KB a message.
     let bound = published * 1024 + (64 << 20);
     assert!(grown <= bound, "grown by {grown} bytes in {published} messages");

@@ -2,11 +2,13 @@
 //! transport: nothing lost, nothing repeated, nothing out of order.
 //!
 //! `FANFARE_SEED=n` runs one seed. The full runs are ignored by a plain `cargo test`: `cargo test --test scenarios -- --ignored`.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
+
 use std::time::Duration;
 
 use fanfare_testkit::for_each_seed;
 use fanfare_tests::{
-    scenario::{Outcome, Script, Transport},
+    scenario::{Outcome, Process, Script, Transport},
     server::Server,
 };
 
@@ -24,7 +26,10 @@ fn run_seeds(script: &Script, seeds: u64) {
     for_each_seed(seeds, |seed| {
         let outcome = runtime.block_on(script.run(server.address(), seed));
         let outcome = outcome.unwrap_or_else(|fault| panic!("{fault}\nthe server's log:\n{}", server.log()));
-        println!("seed {seed}: {outcome}");
+        println!(
+            "seed {seed}: {outcome}; server's processor time so far {:?}",
+            Process(server.id()).cpu_time()
+        );
         check_that_it_happened(script, &outcome);
     });
 }

@@ -1,5 +1,7 @@
 //! Readers that stop reading under full fan-out, with retention that covers it: nobody else notices, the server keeps nothing for them but
 //! a cursor, and when they go on they hear everything, once.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
+
 use std::time::{Duration, Instant};
 
 use fanfare_tests::{
