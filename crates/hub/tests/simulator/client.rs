@@ -25,7 +25,7 @@ enum CaughtUp {
     Decided(Result<(), Problem>),
 }
 
-type Job<T> = Pin<Box<dyn Future<Output = T>>>;
+type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A subscribe under way.
 struct Subscribing {
