@@ -162,29 +162,45 @@ async fn connections_and_commands_have_their_number() {
         refused["retry_after_ms"].is_u64(),
         "of a count of connections it is worth trying again: {refused}"
     );
+    third.close().await;
     let problem =
         server.get("/v1/sse?channel=open:x").bearer(&ada).send().await.problem(429, "limit_exceeded");
     assert_eq!(problem["retryable"], true);
-    let (_a, _b) = (Ws::as_user(&server, &bob).await, Ws::as_user(&server, &bob).await);
+    let (_a, _b) = (room(&server, &bob).await, room(&server, &bob).await);
     let reply = server.get("/v1/sse?channel=open:x").send().await;
     assert_eq!(reply.problem(429, "limit_exceeded")["retryable"], true);
     // One that goes makes room.
     first.close().await;
-    Ws::as_user(&server, &ada).await;
-    let (mut pongs, mut errors) = (0, Vec::new());
-    for _ in 0..40 {
-        second.send(&json!({ "type": "ping" })).await;
+    room(&server, &ada).await;
+    let (mut published, mut errors) = (0, Vec::new());
+    for n in 0..40 {
+        second.send(&json!({ "type": "publish", "ref": n, "channel": "open:x", "data": n })).await;
     }
     for _ in 0..40 {
         let frame = second.recv().await;
         match frame["type"].as_str() {
-            Some("pong") => pongs += 1,
+            Some("ok") => published += 1,
             _ => errors.push(frame),
         }
     }
-    assert!((10..35).contains(&pongs), "{pongs}");
+    assert!((10..35).contains(&published), "{published}");
     for error in &errors {
         ws::check_error(error, "rate_limited", "40 commands at once");
         assert!(error["retryable"] == true && error["retry_after_ms"].is_u64(), "{error}");
     }
+}
+
+/// A connection of a user, as soon as the server has noticed that another is gone.
+async fn room(server: &Server, token: &str) -> Ws {
+    let bearer = format!("Bearer {token}");
+    let trying = async {
+        loop {
+            if let Ok(mut ws) = Ws::try_with(server, "/v1/ws", &[("Authorization", &bearer)]).await
+                && ws.recv().await["type"] == "welcome"
+            {
+                return ws;
+            }
+        }
+    };
+    within(trying).await
 }
