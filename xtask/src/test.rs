@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", body: clippy },
     Step { name: "wasm", body: wasm },
     Step { name: "test", body: test },
+    Step { name: "races", body: races },
     Step { name: "scenarios", body: scenarios },
     Step { name: "deny", body: deny },
 ];
@@ -60,6 +61,11 @@ fn wasm(root: &Path) -> Result<Outcome, String> {
 /// Unit, integration and documentation tests. Every binary runs even after one failed, so that the counts are whole.
 fn test(root: &Path) -> Result<Outcome, String> {
     cargo_passes(root, &["test", "--workspace", "--no-fail-fast"])
+}
+
+/// The hub's locks under a model checker, whose own locks take the place of all: so by itself, not with the workspace.
+fn races(root: &Path) -> Result<Outcome, String> {
+    cargo_passes(root, &["test", "--package", "fanfare-hub", "--features", "shuttle", "--test", "races"])
 }
 
 /// The long scenarios: marked `#[ignore]` so that a plain `cargo test` stays quick.
