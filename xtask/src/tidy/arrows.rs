@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("websocket", &[]),
     ("session", &["protocol"]),
     ("broker", &["protocol"]),
+    ("broker-disk", &["protocol", "broker"]),
     ("hub", &["protocol", "broker"]),
     ("auth", &["protocol"]),
     ("transport", &["protocol", "websocket", "session", "broker", "hub", "auth"]),

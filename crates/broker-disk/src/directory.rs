@@ -1,0 +1,113 @@
+//! The data directory: its lock, its epoch, and how it was last left.
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use fanfare_protocol::Epoch;
+use parking_lot::Mutex;
+
+use crate::{OpenError, segment::sync_directory};
+
+/// What the file `store` says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Left {
+    /// The epoch of every channel that has not lost its past.
+    pub epoch: Epoch,
+    /// The boot in which the directory was last opened.
+    pub boot: String,
+    /// Whether it was closed in order.
+    pub clean: bool,
+}
+
+/// An open data directory, locked against other processes for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub path: PathBuf,
+    state: Mutex<Option<Left>>,
+    // The kernel lets the lock go when the process ends, however it ends: there is no stale lock.
+    _lock: File,
+}
+
+const FORMAT: &str = "fanfare store 1";
+
+impl Directory {
+    /// Opens, makes and locks a directory.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let io = |error| OpenError::Io { path: path.to_owned(), error };
+        std::fs::create_dir_all(path.join("log")).map_err(io)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join("lock"))
+            .map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        Ok(Self { path: path.to_owned(), state: Mutex::new(None), _lock: lock })
+    }
+
+    /// Where the segments are.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// How the directory was left; none for a new one.
+    pub fn left(&self) -> Result<Option<Left>, OpenError> {
+        let path = self.path.join("store");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(OpenError::Io { path, error }),
+        };
+        let damaged = || OpenError::Damaged {
+            path: path.clone(),
+            at: 0,
+            what: "it does not say \"fanfare store 1\" and an epoch",
+        };
+        let mut lines = text.lines();
+        let mut value = |name: &str| lines.next().and_then(|line| line.strip_prefix(name));
+        value(FORMAT).filter(|rest| rest.is_empty()).ok_or_else(damaged)?;
+        let epoch = value("epoch ").and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
+        let boot = value("boot ").ok_or_else(damaged)?.to_owned();
+        let clean = value("clean ").ok_or_else(damaged)? == "yes";
+        Ok(Some(Left { epoch, boot, clean }))
+    }
+
+    /// Says in the directory how it stands, durably.
+    pub fn mark(&self, left: &Left) -> io::Result<()> {
+        let text = format!(
+            "{FORMAT}\nepoch {}\nboot {}\nclean {}\n",
+            left.epoch,
+            left.boot,
+            if left.clean { "yes" } else { "no" }
+        );
+        let (path, new) = (self.path.join("store"), self.path.join("store.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        sync_directory(&self.path)?;
+        *self.state.lock() = Some(left.clone());
+        Ok(())
+    }
+
+    /// Says that everything was made durable and nothing was written since.
+    pub fn mark_clean(&self) -> io::Result<()> {
+        let left = self.state.lock().clone();
+        match left {
+            Some(left) => self.mark(&Left { clean: true, ..left }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// This boot of the machine; none where the system does not say.
+pub(crate) fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}

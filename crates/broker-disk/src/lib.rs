@@ -1,0 +1,35 @@
+//! The embedded durable log: every channel of a hub in one directory.
+//!
+//! All channels share one log, cut into segments. A writer thread turns whatever waits into one write, a syncer thread makes it
+//! durable while the writer goes on: a commit takes what arrived during the one before (group commit), and nothing waits on
+//! purpose. What is in memory is where messages lie, not the messages. `docs/adr/0008-embedded-log.md` says why it is a log of our own.
+mod answer;
+mod append;
+mod broker;
+mod channels;
+mod directory;
+mod draft;
+mod fetch;
+mod frame;
+mod ids;
+mod keeper;
+mod keys;
+mod log;
+mod open;
+mod pool;
+mod queue;
+mod reads;
+mod record;
+mod recover;
+mod run;
+mod scan;
+mod segment;
+mod settings;
+mod shared;
+mod squeeze;
+mod syncer;
+mod window;
+mod writer;
+
+pub use broker::DiskBroker;
+pub use settings::{Cut, DiskSettings, OpenError, Opened};

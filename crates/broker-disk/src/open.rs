@@ -1,0 +1,128 @@
+//! Opening a directory: what was left in it, and whether it can be trusted.
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use fanfare_broker::Policies;
+use fanfare_protocol::Epoch;
+
+use crate::{
+    DiskSettings, OpenError, Opened,
+    channels::{Channel, Channels},
+    directory::{Directory, Left, boot_id},
+    frame::{Kind, write_frame},
+    record::ChannelBody,
+    recover::{self, Recovered, recover, reset},
+    segment::{Segment, sync_directory},
+};
+
+/// An open directory.
+pub(crate) struct Store {
+    pub directory: Directory,
+    pub channels: Channels,
+    pub opened: Opened,
+    /// Full segments.
+    pub sealed: Vec<Arc<Segment>>,
+    /// The one that is written to.
+    pub newest: Arc<Segment>,
+    /// Channels whose messages are seen before they are synced.
+    pub loose: Vec<(u32, Arc<Channel>)>,
+    pub newest_ms: u64,
+}
+
+/// Opens a directory.
+pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies) -> Result<Store, OpenError> {
+    let directory = Directory::open(&settings.directory)?;
+    let io = |path: PathBuf| move |error: io::Error| OpenError::Io { path, error };
+    let boot = settings.boot_id.clone().or_else(boot_id);
+    let left = directory.left()?;
+    let mut recovered = recover(&directory.log(), settings, policies)?;
+    if left.is_none() && !recovered.segments.is_empty() {
+        let (path, what) = (directory.path.join("store"), "it is missing, though there is a log");
+        return Err(OpenError::Damaged { path, at: 0, what });
+    }
+    let unclean = left.as_ref().is_some_and(|left| !left.clean);
+    let other_boot = boot.is_none() || left.as_ref().map(|left| &left.boot) != boot.as_ref();
+    let mut opened = Opened {
+        messages: recovered.messages,
+        unclean,
+        power_cut: unclean && other_boot,
+        cut: recovered.cut.clone(),
+        ..Opened::default()
+    };
+    let all_lost = recovered.lost.is_none();
+    let epoch = match left {
+        Some(left) if !all_lost => left.epoch,
+        _ => fresh_epoch(),
+    };
+    let segment = newest(&directory, &mut recovered)?;
+    let mut channels = recovered.channels;
+    let frames = distrust(&mut channels, &segment, &mut opened, recovered.lost.as_deref());
+    let path = segment.path.clone();
+    segment.append(&frames).and_then(|()| segment.sync()).map_err(io(path))?;
+    sync_directory(&directory.log()).map_err(io(directory.log()))?;
+    let left = Left { epoch, boot: boot.unwrap_or_default(), clean: false };
+    directory.mark(&left).map_err(io(directory.path.clone()))?;
+    let store = Channels::new(epoch, channels.len() as u32);
+    let mut loose = Vec::new();
+    for found in channels.into_iter().flatten() {
+        let (number, is_loose) = (found.log.number, found.log.loose);
+        opened.channels += usize::from(found.log.head > 0);
+        let channel = store.insert(found.name, found.log);
+        if is_loose {
+            loose.push((number, channel));
+        }
+    }
+    if let Some(cut) = &opened.cut {
+        tracing::warn!(segment = %cut.path.display(), at = cut.at, bytes = cut.bytes, what = cut.what,
+            "the end of the log was cut off at its last good frame");
+    }
+    if !opened.reset.is_empty() {
+        let count = opened.reset.len();
+        tracing::warn!(channels = count, "channels that may have lost messages go on in another epoch");
+    }
+    let (sealed, newest_ms) = (recovered.segments, recovered.newest_ms);
+    Ok(Store { directory, channels: store, opened, sealed, newest: segment, loose, newest_ms })
+}
+
+/// The segment to go on with; the full ones stay behind.
+fn newest(directory: &Directory, recovered: &mut Recovered) -> Result<Arc<Segment>, OpenError> {
+    if let Some(newest) = recovered.segments.pop() {
+        return Ok(newest);
+    }
+    let path = directory.log();
+    let segment = Segment::create(&path, 1).map_err(|error| OpenError::Io { path, error })?;
+    Ok(Arc::new(segment))
+}
+
+/// Gives another epoch to each channel that may have lost what readers have seen, and returns the frames that say so.
+fn distrust(
+    channels: &mut [Option<recover::Found>],
+    segment: &Segment,
+    opened: &mut Opened,
+    lost: Option<&[u32]>,
+) -> Vec<u8> {
+    let mut frames = Vec::new();
+    for found in channels.iter_mut().flatten() {
+        let by_cut = lost.is_none_or(|lost| lost.contains(&found.log.number));
+        let by_power_cut = opened.power_cut && found.log.loose;
+        if by_cut || by_power_cut {
+            let epoch = fresh_epoch();
+            reset(&mut found.log, epoch);
+            found.log.carrier = segment.id;
+            let name = found.name.clone();
+            let body = ChannelBody { head: 0, newest_ms: 0, tombstones_after: 0, epoch, name };
+            write_frame(segment.id, Kind::Channel, found.log.number, &body.write(), &mut frames);
+            opened.reset.push(found.name.clone());
+        }
+    }
+    frames
+}
+
+/// An epoch that no log has had. A fresh `RandomState` has keys of its own: random bits enough, for an epoch is no secret.
+pub(crate) fn fresh_epoch() -> Epoch {
+    Epoch::from_random(RandomState::new().hash_one(std::process::id()))
+}

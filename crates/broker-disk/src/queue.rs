@@ -1,0 +1,203 @@
+//! What waits for the writer. One queue for all channels, so that one write and one sync serve them all.
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fanfare_protocol::{Code, Message, Problem, event::Published};
+use parking_lot::{Condvar, Mutex};
+
+use crate::{answer::Reply, channels::Channel};
+
+/// What a publisher is answered.
+pub(crate) type PublishReply = Reply<Result<Published, Problem>>;
+
+/// A message that has its offset and waits to be written.
+pub(crate) struct Entry {
+    pub message: Arc<Message>,
+    pub weight: u32,
+    pub expires_ms: Option<u64>,
+    /// Its id is its publisher's own.
+    pub remembered: bool,
+    /// Its frame's body.
+    pub body: Vec<u8>,
+    pub body_crc: u32,
+    /// Readers may see it before it is synced.
+    pub loose: bool,
+    /// Removes a key whose time is over.
+    pub ends_key: bool,
+}
+
+/// One thing for the writer to do, in order.
+pub(crate) enum What {
+    Message(Box<Entry>),
+    /// Deadlines of keys.
+    Renew(Vec<u8>),
+    /// Where a channel stands, for a segment that is about to go.
+    Head,
+    /// Nothing to write: an answer that waits for everything before it.
+    Fence,
+    /// The last thing.
+    Stop(Reply<Result<(), Problem>>),
+}
+
+/// What waits, whose, and who is answered.
+pub(crate) struct Pending {
+    pub channel: Option<Arc<Channel>>,
+    pub what: What,
+    /// Answered with a sync, or with the write.
+    pub answer_at_sync: bool,
+    pub reply: Option<(PublishReply, Published)>,
+    /// Told once it is synced: the keeper.
+    pub synced: Option<Reply<()>>,
+}
+
+/// Whether both belong to one channel.
+pub(crate) fn same_channel(a: &Pending, b: &Pending) -> bool {
+    match (&a.channel, &b.channel) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+impl Pending {
+    /// The message, if it is one.
+    pub fn entry(&self) -> Option<&Entry> {
+        match &self.what {
+            What::Message(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Message(entry) => entry.body.len() + 256,
+            What::Renew(body) => body.len() + 128,
+            _ => 128,
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    pending: Vec<Pending>,
+    bytes: usize,
+    /// Why nothing is taken, if so.
+    refusing: Option<Refusing>,
+    closed: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Refusing {
+    /// What waited is being taken back.
+    Failing,
+    /// A sync failed: what is on disk is not known any more.
+    Broken,
+    Stopped,
+}
+
+/// The queue before the writer.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    more: Condvar,
+    limit: usize,
+}
+
+impl Queue {
+    /// A queue of at most so many bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { state: Mutex::default(), more: Condvar::new(), limit }
+    }
+
+    /// Queues something. Called with the log's lock held, so that offsets stand in order.
+    ///
+    /// # Errors
+    /// `unavailable` when the disk does not keep up or does not work, `draining` when it is over.
+    pub fn push(&self, pending: Pending) -> Result<(), Problem> {
+        let mut state = self.state.lock();
+        match state.refusing {
+            None if state.bytes > self.limit => return Err(behind()),
+            None => {}
+            Some(Refusing::Failing) => return Err(unwritable("what waited before it could not be written")),
+            Some(Refusing::Broken) => return Err(broken()),
+            Some(Refusing::Stopped) => return Err(Problem::new(Code::Draining, "the server is stopping")),
+        }
+        if matches!(pending.what, What::Stop(_)) {
+            state.refusing = Some(Refusing::Stopped);
+        }
+        state.bytes += pending.bytes();
+        state.pending.push(pending);
+        if state.pending.len() == 1 {
+            self.more.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes everything that waits, or nothing after `patience`. None when it is over.
+    pub fn take(&self, patience: Duration) -> Option<Vec<Pending>> {
+        let deadline = Instant::now() + patience;
+        let mut state = self.state.lock();
+        while state.pending.is_empty() {
+            if state.closed {
+                return None;
+            }
+            if self.more.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        state.bytes = 0;
+        Some(std::mem::take(&mut state.pending))
+    }
+
+    /// Takes everything that waits and refuses more until [`Queue::recovered`].
+    pub fn fail(&self) -> Vec<Pending> {
+        let mut state = self.state.lock();
+        state.refusing.get_or_insert(Refusing::Failing);
+        state.bytes = 0;
+        std::mem::take(&mut state.pending)
+    }
+
+    /// Takes on again after [`Queue::fail`].
+    pub fn recovered(&self) {
+        let mut state = self.state.lock();
+        if matches!(state.refusing, Some(Refusing::Failing)) {
+            state.refusing = None;
+        }
+    }
+
+    /// Refuses everything from now on.
+    pub fn break_down(&self) {
+        self.state.lock().refusing = Some(Refusing::Broken);
+    }
+
+    /// No more comes; the writer ends when nothing waits.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        state.refusing.get_or_insert(Refusing::Stopped);
+        state.closed = true;
+        self.more.notify_all();
+    }
+}
+
+/// What a publisher is told when its message cannot be written.
+pub(crate) fn unwritable(why: &str) -> Problem {
+    Problem::new(Code::Unavailable, format!("the message could not be stored: {why}"))
+        .remedy(
+            "free space on the disk of the data directory; publishing works again as soon as there is room",
+        )
+        .retry_after_ms(1000)
+}
+
+/// What a publisher is told after a failed sync.
+pub(crate) fn broken() -> Problem {
+    Problem::new(Code::Unavailable, "the disk failed to sync, so nothing more is accepted")
+        .remedy("look at the disk and the server's log, then restart the server")
+        .retry_after_ms(10_000)
+}
+
+fn behind() -> Problem {
+    Problem::new(Code::Unavailable, "the disk does not keep up with what is published")
+        .remedy("publish less, in larger messages, or move the data directory to a faster disk")
+        .retry_after_ms(500)
+}

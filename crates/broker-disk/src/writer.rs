@@ -1,0 +1,321 @@
+//! The one thread that writes: everything that waits goes into one write, and on to the syncer.
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fanfare_protocol::Problem;
+
+use crate::{
+    channels::Channel,
+    frame::{HEADER, Header, Kind, LOOSE, REMEMBERED, write_frame},
+    queue::{Entry, Pending, What, same_channel, unwritable},
+    record::ChannelBody,
+    segment::{Segment, sync_directory},
+    shared::Shared,
+    syncer::{Syncing, ToSync},
+};
+
+/// What is written before it is synced is synced after so long at the latest.
+const SYNC_WITHIN: Duration = Duration::from_millis(500);
+
+/// Where the writer put a pending thing.
+struct Placed {
+    pending: Pending,
+    /// Where its frame begins; 0 for what writes none.
+    at: u32,
+    /// Readers see it with the sync.
+    show_at_sync: bool,
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    syncing: Arc<Syncing>,
+    segment: Arc<Segment>,
+    /// Bytes of `segment` that the last mark in it names.
+    marked: u64,
+    /// When something was first written that no sync was asked for.
+    dirty_since: Option<Instant>,
+    /// Channels whose messages are seen before they are synced, and when last.
+    loose: HashMap<u32, (Arc<Channel>, Instant)>,
+    settled: Instant,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    pub fn new(
+        shared: Arc<Shared>,
+        syncing: Arc<Syncing>,
+        segment: Arc<Segment>,
+        loose: Vec<(u32, Arc<Channel>)>,
+    ) -> Self {
+        let now = Instant::now();
+        let loose = loose.into_iter().map(|(number, channel)| (number, (channel, now))).collect();
+        let (marked, dirty_since, settled, buffer) = (0, None, now, Vec::new());
+        Self { shared, syncing, segment, marked, dirty_since, loose, settled, buffer }
+    }
+
+    /// Writes until the queue is closed.
+    pub fn run(mut self) {
+        let shared = self.shared.clone();
+        while let Some(batch) = shared.queue.take(self.patience()) {
+            self.write(batch);
+            self.settle();
+            if self.dirty_since.is_some_and(|since| since.elapsed() >= SYNC_WITHIN) {
+                self.hand_over(Vec::new());
+            }
+        }
+        if self.dirty_since.is_some() {
+            self.hand_over(Vec::new());
+        }
+        self.syncing.close();
+    }
+
+    fn patience(&self) -> Duration {
+        match (self.dirty_since, self.loose.is_empty()) {
+            (Some(since), _) => SYNC_WITHIN.saturating_sub(since.elapsed()),
+            (None, false) => self.shared.settings.settle,
+            (None, true) => Duration::from_secs(3600),
+        }
+    }
+
+    fn hand_over(&mut self, to_sync: Vec<ToSync>) {
+        self.dirty_since = None;
+        self.syncing.push(self.segment.clone(), to_sync);
+    }
+
+    fn write(&mut self, batch: Vec<Pending>) {
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(error) = self.rotate() {
+            return self.fail(batch.into_iter().map(unplaced).collect(), &error);
+        }
+        self.buffer.clear();
+        self.mark();
+        let placed = self.place(batch);
+        if !self.buffer.is_empty() {
+            if let Err(error) = self.segment.append(&self.buffer) {
+                return self.fail(placed, &error);
+            }
+            self.dirty_since.get_or_insert_with(Instant::now);
+        }
+        self.buffer.shrink_to(1 << 20);
+        let to_sync = self.written(placed);
+        if !to_sync.is_empty() {
+            self.hand_over(to_sync);
+        }
+    }
+
+    /// Begins another segment when this one is full. The full one is synced first: only the newest may have a torn end.
+    fn rotate(&mut self) -> io::Result<()> {
+        if self.segment.len() < self.shared.settings.segment_bytes {
+            return Ok(());
+        }
+        self.segment.sync()?;
+        let next = Segment::create(&self.shared.directory, self.segment.id + 1)?;
+        sync_directory(&self.shared.directory)?;
+        let full = std::mem::replace(&mut self.segment, Arc::new(next));
+        self.marked = 0;
+        self.shared.sealed.lock().push((full, self.shared.now_ms()));
+        Ok(())
+    }
+
+    /// Says how far the segment is synced: damage before that is no torn end.
+    fn mark(&mut self) {
+        let synced = self.syncing.synced(self.segment.id);
+        if synced > self.marked {
+            self.marked = synced;
+            write_frame(self.segment.id, Kind::Mark, 0, &synced.to_le_bytes(), &mut self.buffer);
+        }
+    }
+
+    /// Makes frames of a batch.
+    fn place(&mut self, batch: Vec<Pending>) -> Vec<Placed> {
+        // The channel's newest message of this batch.
+        let mut newest: HashMap<u32, u32> = HashMap::new();
+        let base = self.segment.len();
+        let mut placed = Vec::with_capacity(batch.len());
+        for mut pending in batch {
+            let (mut at, mut show_at_sync) = (0, false);
+            if let Some(channel) = &pending.channel {
+                let mut log = channel.log.lock();
+                let number = log.number;
+                let described = log.carrier == self.segment.id || newest.contains_key(&number);
+                if !described && !matches!(pending.what, What::Fence) {
+                    let written = match &pending.what {
+                        What::Message(entry) => entry.message.offset - 1,
+                        _ => log.written,
+                    };
+                    let body = describe(channel, &log, written).write();
+                    write_frame(self.segment.id, Kind::Channel, number, &body, &mut self.buffer);
+                    newest.insert(number, 0);
+                }
+                match &pending.what {
+                    What::Message(entry) => {
+                        show_at_sync = !entry.loose || !log.loose || log.unsynced > 0;
+                        log.unsynced += u32::from(show_at_sync);
+                        // Who is answered may read what was published.
+                        pending.answer_at_sync |= entry.loose && show_at_sync;
+                        let known = newest.get(&number).copied().filter(|at| *at > 0);
+                        let prev = known.unwrap_or_else(|| log.runs.prev(self.segment.id));
+                        at = (base + self.buffer.len() as u64) as u32;
+                        newest.insert(number, at);
+                        drop(log);
+                        self.frame(entry, number, prev);
+                    }
+                    What::Renew(body) => {
+                        write_frame(self.segment.id, Kind::Renew, number, body, &mut self.buffer);
+                    }
+                    What::Fence => pending.answer_at_sync |= log.unsynced > 0,
+                    What::Head | What::Stop(_) => {}
+                }
+            }
+            placed.push(Placed { pending, at, show_at_sync });
+        }
+        placed
+    }
+
+    fn frame(&mut self, entry: &Entry, channel: u32, prev: u32) {
+        let flag = |bit, set: bool| if set { bit } else { 0 };
+        let header = Header {
+            len: entry.body.len() as u32,
+            kind: Kind::Message,
+            flags: flag(LOOSE, entry.loose) | flag(REMEMBERED, entry.remembered),
+            channel,
+            prev,
+            body_crc: entry.body_crc,
+        };
+        self.buffer.reserve(HEADER + entry.body.len());
+        header.write(self.segment.id, &mut self.buffer);
+        self.buffer.extend_from_slice(&entry.body);
+    }
+
+    /// Notes where everything is, shows what may be seen, and returns what waits for a sync.
+    fn written(&mut self, placed: Vec<Placed>) -> Vec<ToSync> {
+        let mut to_sync = Vec::new();
+        for group in placed.chunk_by(|a, b| same_channel(&a.pending, &b.pending)) {
+            let Some(channel) = group.first().and_then(|first| first.pending.channel.as_ref()) else {
+                continue;
+            };
+            let cx = self.shared.context(&channel.name);
+            let mut log = channel.log.lock();
+            for placed in group {
+                if !matches!(placed.pending.what, What::Fence) {
+                    log.carrier = self.segment.id;
+                }
+                if let What::Message(entry) = &placed.pending.what {
+                    let message = &entry.message;
+                    log.written = message.offset;
+                    log.runs.push(&self.segment, message.offset, placed.at, message.time, entry.weight);
+                    if entry.loose {
+                        self.loose.insert(log.number, (channel.clone(), Instant::now()));
+                    }
+                }
+            }
+            let seen = group.iter().filter(|placed| !placed.show_at_sync);
+            let entries = seen.filter_map(|placed| placed.pending.entry());
+            self.shared.show(channel, &mut log, &cx, entries);
+        }
+        for Placed { mut pending, show_at_sync, .. } in placed {
+            if !pending.answer_at_sync
+                && let Some((reply, published)) = pending.reply.take()
+            {
+                reply.send(Ok(published));
+            }
+            let waits = pending.reply.is_some() || pending.synced.is_some();
+            if show_at_sync || waits || matches!(pending.what, What::Stop(_)) {
+                to_sync.push(ToSync { pending, show: show_at_sync });
+            }
+        }
+        to_sync
+    }
+
+    /// Ends the looseness of channels that have been quiet, so that a power cut leaves their epochs alone.
+    fn settle(&mut self) {
+        let rest = self.shared.settings.settle;
+        if self.loose.is_empty() || self.settled.elapsed() < rest {
+            return;
+        }
+        self.settled = Instant::now();
+        self.buffer.clear();
+        let (segment, buffer) = (self.segment.id, &mut self.buffer);
+        self.loose.retain(|number, (channel, last)| {
+            if last.elapsed() < rest {
+                return true;
+            }
+            let mut log = channel.log.lock();
+            log.loose = false;
+            if log.carrier == segment {
+                write_frame(segment, Kind::Settled, *number, &[], buffer);
+            } else {
+                let body = describe(channel, &log, log.written).write();
+                write_frame(segment, Kind::Channel, *number, &body, buffer);
+                write_frame(segment, Kind::Settled, *number, &[], buffer);
+                log.carrier = segment;
+            }
+            false
+        });
+        if let Err(error) = self.segment.append(&self.buffer) {
+            tracing::warn!(%error, "channels could not be marked as settled");
+        } else {
+            self.dirty_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Takes back a batch that could not be written, and all that waits behind it.
+    fn fail(&self, placed: Vec<Placed>, error: &io::Error) {
+        tracing::error!(%error, segment = %self.segment.path.display(), "the log cannot be written");
+        let problem = unwritable(&error.to_string());
+        let behind = self.shared.queue.fail();
+        let all = placed.into_iter().chain(behind.into_iter().map(unplaced));
+        for Placed { pending, show_at_sync, .. } in all {
+            self.take_back(pending, show_at_sync, &problem);
+        }
+        self.shared.queue.recovered();
+    }
+
+    fn take_back(&self, pending: Pending, counted: bool, problem: &Problem) {
+        if let Some(channel) = &pending.channel {
+            let mut log = channel.log.lock();
+            log.unsynced -= u32::from(counted);
+            if let What::Message(entry) = &pending.what {
+                let had = log.assigned > 0;
+                log.take_back();
+                if had && log.assigned == 0 {
+                    self.shared.channels.count(false);
+                }
+                if let (Some(keys), Some(key)) = (&mut log.keys, &entry.message.key) {
+                    keys.expected(key);
+                    if entry.ends_key {
+                        keys.not_ended(key);
+                        let cx = self.shared.context(&channel.name);
+                        self.shared.arm_sooner(channel, &mut log, &cx);
+                    }
+                }
+            }
+        }
+        if let Some((reply, _)) = pending.reply {
+            reply.send(Err(problem.clone()));
+        }
+        if let What::Stop(reply) = pending.what {
+            reply.send(Err(problem.clone()));
+        }
+    }
+}
+
+fn unplaced(pending: Pending) -> Placed {
+    Placed { pending, at: 0, show_at_sync: false }
+}
+
+fn describe(channel: &Channel, log: &crate::log::Log, written: u64) -> ChannelBody {
+    ChannelBody {
+        head: written,
+        newest_ms: log.newest_ms,
+        tombstones_after: log.keys.as_ref().map_or(0, |keys| keys.tombstones_after()),
+        epoch: log.epoch,
+        name: channel.name.clone(),
+    }
+}
