@@ -27,6 +27,8 @@ mod shard;
 mod subscribe;
 mod sync;
 mod tail;
+#[cfg(test)]
+mod test_support;
 mod wheel;
 
 pub use clock::unix_ms;

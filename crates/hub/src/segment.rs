@@ -85,3 +85,7 @@ impl Segment {
         Arc::new(self)
     }
 }
+
+#[cfg(test)]
+#[path = "segment_tests.rs"]
+mod tests;

@@ -226,3 +226,7 @@ impl Tail {
 
 /// What a reader may be handed in one write: one segment.
 pub const READ_BYTES: usize = SEGMENT_BYTES;
+
+#[cfg(test)]
+#[path = "tail_tests.rs"]
+mod tests;
