@@ -56,7 +56,7 @@ impl Rig {
     fn new(names: &[&str], tail_bytes: usize) -> Self {
         let rules = Arc::new(TestRules::new(tail_bytes));
         let budget = Arc::new(Budget::new(1 << 30));
-        let broker = LateBroker::new(1, rules.clone(), budget.clone(), 0, false);
+        let broker = LateBroker::new(1, rules.clone(), budget.clone(), 1, false);
         let rounds = Threads::default();
         let spawned = rounds.clone();
         let spawn = Box::new(move |round: Round| {
@@ -179,12 +179,12 @@ fn a_publish_racing_a_subscribe_with_since() {
             let (rig, name) = (rig.clone(), name.clone());
             thread::spawn(move || {
                 rig.subscribe(&mut second, &name, None);
-                drive(&mut second, 4);
+                drive(&mut second, 8);
                 second
             })
         };
         rig.subscribe(&mut clients[0], &name, Some(1));
-        drive(&mut clients[0], 4);
+        drive(&mut clients[0], 8);
         publishing.join().unwrap();
         clients.push(other.join().unwrap());
         rig.judge(&mut clients);
@@ -306,7 +306,7 @@ fn a_sweep_racing_a_join_and_a_publish() {
         let mut clients = vec![rig.client(2)];
         clients[0].link.as_ref().unwrap().socket.allow(usize::MAX);
         rig.subscribe(&mut clients[0], &name, Some(0));
-        drive(&mut clients[0], 4);
+        drive(&mut clients[0], 8);
         sweeping.join().unwrap();
         publishing.join().unwrap();
         rig.judge(&mut clients);
