@@ -80,3 +80,7 @@ impl Batch {
         self.units.get(n).copied().unwrap_or((Place::default(), at))
     }
 }
+
+#[cfg(test)]
+#[path = "assemble_tests.rs"]
+mod tests;

@@ -22,6 +22,8 @@ pub struct Channel {
     pub ready: OnceCell<()>,
     /// Woken when the slowest shard has moved.
     pub room: Notify,
+    /// Held by the publisher that waits for room, in order of arrival.
+    pub turn: tokio::sync::Mutex<()>,
     /// Woken by every delivery: polls and in-process subscriptions.
     pub watch: Notify,
     state: Mutex<ChannelState>,
@@ -87,6 +89,7 @@ impl Channel {
             name,
             ready: OnceCell::new(),
             room: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
             watch: Notify::new(),
             state: Mutex::new(state),
         }

@@ -197,12 +197,23 @@ impl Connection {
         out.control.len() - out.control_at
     }
 
+    /// Whether the connection is open and fewer than `limit` bytes of control frames wait.
+    pub fn accepts(&self, limit: usize) -> bool {
+        let out = self.lock();
+        out.life == Life::Open && out.control.len() - out.control_at < limit
+    }
+
     /// What is queued goes out, no data any more.
     pub fn finish(&self) {
         let mut out = self.lock();
         if out.life == Life::Open {
             out.life = Life::Closing;
         }
+    }
+
+    /// Whether neither side has ended it.
+    pub fn is_open(&self) -> bool {
+        self.lock().life == Life::Open
     }
 
     /// Nothing is handed over from this moment on.
@@ -333,7 +344,8 @@ impl Connection {
     pub(crate) fn join_at(&self, key: ReaderKey, epoch: Epoch, head: Place, at: Place) -> bool {
         let mut out = self.lock();
         let Some(reader) = out.reader_mut(key) else { return true };
-        if reader.epoch != epoch || reader.keyed.is_some() || reader.state != State::Behind {
+        let unread = reader.keyed.is_some() || reader.present.is_some();
+        if reader.epoch != epoch || unread || reader.state != State::Behind {
             return reader.state == State::InStep;
         }
         if reader.cursor.offset == head.offset {

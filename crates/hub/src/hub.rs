@@ -42,6 +42,14 @@ pub trait HubRules: Policies {
     fn presence_grace_ms(&self) -> u64;
     /// How long a membership lasts that nobody renews.
     fn presence_lease_ms(&self) -> u64;
+    /// Members that one channel may have.
+    fn members_per_channel(&self) -> usize {
+        usize::MAX
+    }
+    /// Channels that one client may enter without a connection of its own, which is over HTTP.
+    fn memberships_per_client(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Starts a task that steps rounds. A runtime's `spawn` in the product; tests step rounds by hand.
@@ -73,10 +81,10 @@ impl Hub {
             broker: broker.clone(),
             rules,
             counters: Arc::new(Counters::new(budget.clone())),
+            memberships: Memberships::new(budget.clone()),
             budget,
             registry: Registry::default(),
             directory: Directory::default(),
-            memberships: Memberships::default(),
             wheel: Wheel::default(),
             spawn,
             next_connection: AtomicU64::new(1),

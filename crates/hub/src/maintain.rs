@@ -8,13 +8,26 @@ use crate::{clock::unix_ms, hub::Hub, wheel::TICK_MS};
 impl Hub {
     /// Turns the timer wheel, ends and renews memberships, lets the broker expire, sweeps idle channels and audits heads. Runs until dropped.
     pub async fn maintain(self: Arc<Self>) {
+        // The wheel waits for nobody: a broker that answers late must not hold up pings and expiry.
+        tokio::join!(self.turn_wheel(), self.keep_house());
+    }
+
+    async fn turn_wheel(&self) {
+        let mut ticks = interval(Duration::from_millis(TICK_MS));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        loop {
+            ticks.tick().await;
+            self.wheel.turn();
+        }
+    }
+
+    async fn keep_house(&self) {
         let mut ticks = interval(Duration::from_millis(TICK_MS));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut count = 0_u64;
         loop {
             ticks.tick().await;
             count += 1;
-            self.wheel.turn();
             self.broker.tick(unix_ms());
             self.tick_memberships().await;
             if count.is_multiple_of(1000 / TICK_MS) {

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use fanfare_broker::{Append, Author};
+use fanfare_broker::{Append, Author, Budget};
 use fanfare_protocol::{
     ChannelName, ClientId, Code, Data, EventName, Member, Problem, Publish, event::MembersPage,
 };
@@ -21,15 +21,29 @@ struct Membership {
     due: u64,
     /// How long it lasts unheld.
     grace_ms: u64,
+    /// Bytes that the budget counts for it.
+    counted: usize,
 }
 
 type Key = (ChannelName, ClientId);
 
-#[derive(Default)]
+/// Bytes of a membership's entries in the table's maps, about.
+const ENTRY_BYTES: usize = 512;
+
+/// Bytes that the budget counts for a membership.
+fn weight(member: &Member) -> usize {
+    let info = member.info.as_ref().map_or(0, Data::len);
+    ENTRY_BYTES + member.data.len() + info + member.user.as_ref().map_or(0, |user| user.len())
+}
+
 struct Table {
+    /// What the memberships take of the hub's memory.
+    budget: Arc<Budget>,
     memberships: HashMap<Key, Membership>,
     due: BTreeSet<(u64, ChannelName, ClientId)>,
     by_client: HashMap<ClientId, HashSet<ChannelName>>,
+    /// How many memberships of this node each channel has.
+    by_channel: HashMap<ChannelName, usize>,
     /// Open streams and polls of each client: they hold what the client entered over HTTP.
     streams: HashMap<ClientId, HashSet<u64>>,
 }
@@ -41,7 +55,6 @@ pub(crate) enum Due {
 }
 
 /// The memberships of this node's clients.
-#[derive(Default)]
 pub struct Memberships {
     table: Mutex<Table>,
 }
@@ -64,11 +77,119 @@ impl Table {
                 self.by_client.remove(&key.1);
             }
         }
+        if let Some(count) = self.by_channel.get_mut(&key.0) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_channel.remove(&key.0);
+            }
+        }
+        self.budget.give(membership.counted);
         Some(membership)
+    }
+
+    /// Whether this node may hold one membership more.
+    fn check_room(&self, key: &Key, over_http: bool, known: &Known) -> Result<(), Problem> {
+        let most = known.most;
+        // What was entered here and not delivered yet is in no roster.
+        let here = self.by_channel.get(&key.0).copied().unwrap_or_default();
+        // Who is a member by another node already does not make them more.
+        if known.entered_at.is_none() && here.max(known.present) >= most.of_channel {
+            let detail = format!("{} has as many members as it may, {}", key.0, most.of_channel);
+            return Err(Problem::new(Code::LimitExceeded, detail)
+                .remedy("try again when others have left, or raise limits.members_per_channel"));
+        }
+        // A connection counts its own; over HTTP there is none.
+        let own = self.by_client.get(&key.1).map_or(0, HashSet::len);
+        if over_http && own >= most.of_client {
+            let detail = format!("a client may enter {} channels", most.of_client);
+            return Err(Problem::new(Code::LimitExceeded, detail).remedy("leave channels first"));
+        }
+        Ok(())
+    }
+
+    /// Counts what a membership takes now instead of what it took.
+    fn count(&self, before: usize, now: usize) -> Result<(), Problem> {
+        if now > before && !self.budget.try_take(now - before) {
+            return Err(Problem::new(Code::Unavailable, "the memory for members is used up")
+                .remedy("try again in a moment, or raise limits.memory_bytes")
+                .retry_after_ms(1000));
+        }
+        self.budget.give(before.saturating_sub(now));
+        Ok(())
+    }
+
+    /// Writes a membership down; the member as it is now.
+    fn enter(&mut self, key: &Key, known: Known, entering: Entering, lease_ms: u64) -> Result<Member, Problem> {
+        let now = unix_ms();
+        let held = self.memberships.get(key).map(|m| (m.member.entered_at, m.counted));
+        if held.is_none() {
+            self.check_room(key, entering.connection.is_none(), &known)?;
+        }
+        let streams = self.streams.get(&entering.client).cloned().unwrap_or_default();
+        let member = Member {
+            client: entering.client,
+            user: entering.user,
+            info: entering.info,
+            data: entering.data,
+            entered_at: held.map(|held| held.0).or(known.entered_at).unwrap_or(now),
+        };
+        let counted = weight(&member);
+        self.count(held.map_or(0, |held| held.1), counted)?;
+        if held.is_none() {
+            *self.by_channel.entry(key.0.clone()).or_default() += 1;
+        }
+        let membership = self.memberships.entry(key.clone()).or_insert_with(|| Membership {
+            member: member.clone(),
+            holders: HashSet::new(),
+            due: 0,
+            grace_ms: entering.grace_ms,
+            counted,
+        });
+        membership.member = member.clone();
+        membership.counted = counted;
+        membership.grace_ms = entering.grace_ms;
+        membership.holders.extend(entering.connection);
+        if entering.connection.is_none() {
+            membership.holders.extend(streams);
+        }
+        let due = now + if membership.holders.is_empty() { entering.grace_ms } else { lease_ms / 3 };
+        self.set_due(key, due);
+        self.by_client.entry(entering.client).or_default().insert(key.0.clone());
+        Ok(member)
     }
 }
 
+/// How many memberships there may be.
+#[derive(Clone, Copy)]
+struct Most {
+    of_channel: usize,
+    /// Over HTTP.
+    of_client: usize,
+}
+
+/// What is known when a client enters.
+struct Known {
+    /// When it entered, if it is a member already, by whichever node.
+    entered_at: Option<u64>,
+    /// Members of the channel on all nodes.
+    present: usize,
+    most: Most,
+}
+
 impl Memberships {
+    /// None yet; what they take is counted in the budget.
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        let table = Table {
+            budget,
+            memberships: HashMap::new(),
+            due: BTreeSet::new(),
+            by_client: HashMap::new(),
+            by_channel: HashMap::new(),
+            streams: HashMap::new(),
+        };
+        Self { table: Mutex::new(table) }
+    }
+
     /// A connection has ended: what it alone held lasts for the grace.
     pub(crate) fn lost(&self, connection: u64, client: ClientId, now: u64) {
         let mut table = self.table.lock();
@@ -141,49 +262,33 @@ impl Hub {
     /// Makes a client a member, or changes what its membership says.
     ///
     /// # Errors
-    /// `conflict` when another user holds the membership of this client; what the broker answers.
+    /// `conflict` when another user holds the membership of this client; `limit_exceeded` when the channel, or over HTTP the client, has as
+    /// many as it may; `unavailable` when memory is used up; what the broker answers.
     pub async fn enter(&self, channel: &ChannelName, entering: Entering) -> Result<(), Problem> {
         let hidden = ChannelName::internal("presence", channel);
         let joined = self.join(&hidden).await?;
-        let known = joined.0.lock().roster.as_ref().and_then(|roster| roster.get(entering.client).cloned());
+        let (known, present) = {
+            let state = joined.0.lock();
+            let roster = state.roster.as_ref();
+            let known = roster.and_then(|roster| roster.get(entering.client).cloned());
+            let present = roster.map_or(0, |roster| usize::try_from(roster.count()).unwrap_or(usize::MAX));
+            (known, present)
+        };
         if known.as_ref().is_some_and(|known| known.user != entering.user) {
             return Err(Problem::new(Code::Conflict, "another user is present with this session")
                 .remedy("use a new session for another user"));
         }
-        let now = unix_ms();
         let lease_ms = self.rules.presence_lease_ms();
-        let member = {
-            let mut table = self.memberships.table.lock();
-            let key = (channel.clone(), entering.client);
-            let streams = table.streams.get(&entering.client).cloned().unwrap_or_default();
-            let held = table.memberships.get(&key).map(|m| m.member.entered_at);
-            let entered_at = held.or(known.map(|known| known.entered_at)).unwrap_or(now);
-            let member = Member {
-                client: entering.client,
-                user: entering.user,
-                info: entering.info,
-                data: entering.data,
-                entered_at,
-            };
-            let membership = table.memberships.entry(key.clone()).or_insert_with(|| Membership {
-                member: member.clone(),
-                holders: HashSet::new(),
-                due: 0,
-                grace_ms: entering.grace_ms,
-            });
-            membership.member = member.clone();
-            membership.grace_ms = entering.grace_ms;
-            membership.holders.extend(entering.connection);
-            if entering.connection.is_none() {
-                membership.holders.extend(streams);
-            }
-            let due = now + if membership.holders.is_empty() { entering.grace_ms } else { lease_ms / 3 };
-            table.set_due(&key, due);
-            table.by_client.entry(entering.client).or_default().insert(channel.clone());
-            member
+        let most = Most {
+            of_channel: self.rules.members_per_channel(),
+            of_client: self.rules.memberships_per_client(),
         };
-        let ttl = lease_ms.max(entering.grace_ms + 1000);
-        self.append_member(&hidden, entering.client, member::encode(&member), Some(ttl)).await
+        let known = Known { entered_at: known.map(|known| known.entered_at), present, most };
+        let (client, grace_ms) = (entering.client, entering.grace_ms);
+        let key = (channel.clone(), client);
+        let member = self.memberships.table.lock().enter(&key, known, entering, lease_ms)?;
+        let ttl = lease_ms.max(grace_ms + 1000);
+        self.append_member(&hidden, client, member::encode(&member), Some(ttl)).await
     }
 
     /// Ends a membership now. False when the client is no member.

@@ -39,6 +39,8 @@ impl Congestion {
 
     /// Returns when the slowest shard is near enough to the head again.
     pub async fn clear(self) {
+        // Those who wait take turns: woken all at once, the same one could win each time.
+        let _turn = self.channel.turn.lock().await;
         loop {
             let mut moved = std::pin::pin!(self.channel.room.notified());
             moved.as_mut().enable();

@@ -12,7 +12,7 @@ use crate::{
     channel::Channel,
     connection::{Connection, Life, Stop},
     place::Place,
-    reader::{KeyedPhase, Kind, Reader, ReaderKey, State},
+    reader::{KeyedPhase, Kind, PresentPhase, Reader, ReaderKey, State},
     segment::Segment,
     shard::Pace,
     tail::{READ_BYTES, TailRead},
@@ -105,11 +105,14 @@ struct View {
     keyed: Option<KeyedPhase>,
     pace: Pace,
     snapshot: bool,
+    present: Option<PresentPhase>,
 }
 
 /// What one step found.
 enum Source {
     Segments(Vec<Arc<Segment>>),
+    /// Members or what changed among them, the place behind it, and the pages that are left.
+    Members(Vec<u8>, Place, Option<PresentPhase>),
     AtHead,
     Fetch(Range),
     Lost(Lost),
@@ -159,6 +162,7 @@ impl Connection {
                     keyed: reader.keyed,
                     pace: reader.shard.pace,
                     snapshot: reader.snapshot,
+                    present: reader.present,
                 };
                 (key, view)
             };
@@ -166,6 +170,13 @@ impl Connection {
                 Source::Segments(segments) => {
                     writes -= 1;
                     if let Some(pumped) = self.write_segments(key, &segments, unix_ms, write) {
+                        self.lock().behind.push_front(key);
+                        return pumped;
+                    }
+                }
+                Source::Members(bytes, to, present) => {
+                    writes -= 1;
+                    if let Some(pumped) = self.write_members(key, &bytes, to, present, unix_ms, write) {
                         self.lock().behind.push_front(key);
                         return pumped;
                     }
@@ -206,10 +217,8 @@ impl Connection {
         }
         if view.kind == Kind::Members {
             return match &channel.roster {
-                Some(roster) if view.cursor < tail.head() || view.cursor == Place::default() => {
-                    Source::Segments(vec![Arc::new(members(roster, tail, self, view.cursor))])
-                }
-                _ => Source::AtHead,
+                Some(roster) => members(roster, tail, self, view),
+                None => Source::AtHead,
             };
         }
         if let Some(phase) = view.keyed {
@@ -259,11 +268,6 @@ impl Connection {
         if !out.control.is_empty() || out.life != Life::Open || unix_ms >= out.expires.min(reader.until) {
             return None;
         }
-        if reader.kind == Kind::Members {
-            let bytes = segments.first().map(|segment| segment.bytes.clone()).unwrap_or_default();
-            let len = bytes.len();
-            return self.written(&mut out, 1, |out| out.put(key, &bytes, to, |_| (to, len), write));
-        }
         let batch = Batch::assemble(
             self.form,
             segments.iter().map(|segment| &**segment),
@@ -273,6 +277,31 @@ impl Connection {
         );
         let count = batch.units.len();
         self.written(&mut out, count, |out| out.put(key, &batch.bytes, to, |at| batch.cut(at), write))
+    }
+
+    /// Members are told in one piece of at most a page: when it is cut, its rest goes first.
+    fn write_members(
+        &self,
+        key: ReaderKey,
+        bytes: &[u8],
+        to: Place,
+        present: Option<PresentPhase>,
+        unix_ms: u64,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Option<Pumped> {
+        let mut out = self.lock();
+        let reader = out.reader(key)?;
+        if !out.control.is_empty() || out.life != Life::Open || unix_ms >= out.expires.min(reader.until) {
+            return None;
+        }
+        let pumped = self.written(&mut out, 1, |out| out.put(key, bytes, to, |_| (to, bytes.len()), write));
+        if pumped.is_none() || !out.control.is_empty() {
+            // All of it, or its rest, is on its way.
+            if let Some(reader) = out.reader_mut(key) {
+                reader.present = present;
+            }
+        }
+        pumped
     }
 
     fn written(
@@ -376,6 +405,7 @@ impl Connection {
             reader.epoch = to.epoch;
             reader.cursor = Place::at(to.offset);
             reader.keyed = keyed;
+            reader.present = (reader.kind == Kind::Members).then(PresentPhase::default);
             if let Some(reason) = gap {
                 told = Some((reader.element, Gap { channel: reader.name.clone(), after: to, reason }));
             }
@@ -402,21 +432,31 @@ fn stopped(out: &mut crate::connection::Out, stop: Stop) -> Pumped {
     }
 }
 
-/// What a reader of members has not been told; everything, for one that was told nothing.
+/// What a reader of members has not been told: the next page of all of them, or what changed.
 fn members(
     roster: &crate::roster::Roster,
     tail: &crate::tail::Tail,
     connection: &Connection,
-    cursor: Place,
-) -> Segment {
-    if cursor != Place::default() {
-        return roster.segment(connection.form, tail.epoch(), cursor, tail.head(), tail.weight());
+    view: &View,
+) -> Source {
+    let head = tail.head();
+    let mut bytes = Vec::new();
+    let phase = match view.present {
+        Some(phase) => phase,
+        None if view.cursor >= head => return Source::AtHead,
+        None if roster.is_far(view.cursor.offset) => PresentPhase::default(),
+        None => {
+            roster.write(connection.form, view.cursor.offset, &mut bytes);
+            return Source::Members(bytes, head, None);
+        }
+    };
+    let head = if phase.after.is_none() { head } else { phase.head };
+    match roster.write_present(connection.form, phase.after, &mut bytes) {
+        Some(after) => {
+            Source::Members(bytes, Place::default(), Some(PresentPhase { after: Some(after), head }))
+        }
+        None => Source::Members(bytes, head, None),
     }
-    let mut segment = Segment::new(tail.epoch(), cursor, tail.weight());
-    roster.write_present(connection.form, &mut segment.bytes);
-    // A cursor at zero means "told nothing": an empty log's reader stands one ephemeral place further.
-    segment.to = tail.head().max(Place { offset: 0, ephemeral: 1 });
-    segment
 }
 
 /// The newest message of every key (keyless messages share one), in order.

@@ -43,6 +43,15 @@ pub struct KeyedPhase {
     pub tombstones_after: u64,
 }
 
+/// A reader of members that has not been told all of them yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PresentPhase {
+    /// The last client told.
+    pub after: Option<ClientId>,
+    /// The head when the first page was told: what changed since follows the last.
+    pub head: Place,
+}
+
 /// A cursor on one channel.
 #[derive(Debug)]
 pub struct Reader {
@@ -66,6 +75,8 @@ pub struct Reader {
     pub skip: Option<ClientId>,
     /// Reads the newest per key first.
     pub keyed: Option<KeyedPhase>,
+    /// Members: tells all of them first.
+    pub present: Option<PresentPhase>,
     /// Asked for a snapshot: what the log loses is continued by key.
     pub snapshot: bool,
     /// Told before the first message.

@@ -5,10 +5,16 @@ use std::{
 };
 
 use fanfare_protocol::{
-    ChannelName, ClientId, Epoch, Event, Member, Message, Presence, PresenceAction, event::MembersPage,
+    ChannelName, ClientId, Data, Epoch, Event, Member, Message, Presence, PresenceAction, event::MembersPage,
 };
 
-use crate::{form::Form, member, place::Place, segment::Entry, segment::Segment};
+use crate::{
+    form::Form,
+    member,
+    page::PAGE_BYTES,
+    place::Place,
+    segment::{Entry, SEGMENT_BYTES, Segment},
+};
 
 /// Members a frame at most.
 pub const FRAME_MEMBERS: usize = 100;
@@ -106,21 +112,28 @@ impl Roster {
         self.members.get(&client).map(|present| &present.member)
     }
 
-    /// A page of members, ordered by client.
+    /// A page of members, ordered by client: at most `limit`, and at most about 256 KB of what they entered with.
     pub fn page(&self, limit: usize, after: Option<ClientId>) -> MembersPage {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
-        let mut rest = self.members.range((from, Unbounded)).map(|(_, present)| &present.member);
-        let members: Vec<_> = rest.by_ref().take(limit).cloned().collect();
-        let next = if limit > 0 && rest.next().is_some() {
-            members.last().map(|member| member.client)
-        } else {
-            None
-        };
+        let mut rest = self.members.range((from, Unbounded)).map(|(_, present)| &present.member).peekable();
+        let (mut members, mut bytes) = (Vec::new(), 0);
+        while members.len() < limit && bytes < PAGE_BYTES {
+            let Some(member) = rest.next() else { break };
+            bytes += member.data.len() + member.info.as_ref().map_or(0, Data::len);
+            members.push(member.clone());
+        }
+        let next = if rest.peek().is_some() { members.last().map(|member| member.client) } else { None };
         MembersPage { members, count: self.count(), users: self.users.len() as u64, next }
     }
 
-    /// What changed after an offset as one segment: a frame an action. From offset 0, or from before what is remembered, all members.
+    /// Whether what changed after an offset is too much for one write, or not remembered any more: then all members are told anew, page by
+    /// page.
+    pub fn is_far(&self, after: u64) -> bool {
+        after < self.floor || self.by_offset.range(after + 1..).nth(FRAME_MEMBERS).is_some()
+    }
+
+    /// What changed after an offset as one segment: a frame an action.
     pub fn segment(&self, form: Form, epoch: Epoch, after: Place, head: Place, weight: u64) -> Segment {
         let mut segment = Segment::new(epoch, after, weight);
         self.write(form, after.offset, &mut segment.bytes);
@@ -132,9 +145,6 @@ impl Roster {
 
     /// Appends the frames for a reader that knows everything up to an offset.
     pub fn write(&self, form: Form, after: u64, out: &mut Vec<u8>) {
-        if after < self.floor {
-            return self.write_present(form, out);
-        }
         let gone: Vec<_> = self
             .departed
             .iter()
@@ -158,15 +168,20 @@ impl Roster {
         }
     }
 
-    /// Appends all members, in pages; at least one page, possibly empty.
-    pub fn write_present(&self, form: Form, out: &mut Vec<u8>) {
-        let all: Vec<_> = self.members.values().map(|present| present.member.clone()).collect();
-        let pages = all.len().div_ceil(FRAME_MEMBERS).max(1);
-        for page in 0..pages {
-            let members: Vec<_> =
-                all.iter().skip(page * FRAME_MEMBERS).take(FRAME_MEMBERS).cloned().collect();
-            form.0.event(&self.frame(PresenceAction::Present, members, page + 1 < pages), out);
+    /// Appends one page of all members: those after a client, at most 100 and about 64 KB. Returns where the next page begins.
+    pub fn write_present(&self, form: Form, after: Option<ClientId>, out: &mut Vec<u8>) -> Option<ClientId> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        let mut rest = self.members.range((from, Unbounded)).map(|(_, present)| &present.member).peekable();
+        let (mut members, mut bytes) = (Vec::new(), 0);
+        while members.len() < FRAME_MEMBERS && bytes < SEGMENT_BYTES {
+            let Some(member) = rest.next() else { break };
+            bytes += member.data.len() + member.info.as_ref().map_or(0, Data::len);
+            members.push(member.clone());
         }
+        let next = if rest.peek().is_some() { members.last().map(|member| member.client) } else { None };
+        form.0.event(&self.frame(PresenceAction::Present, members, next.is_some()), out);
+        next
     }
 
     fn frame(&self, action: PresenceAction, members: Vec<Member>, more: bool) -> Event {
@@ -180,3 +195,7 @@ impl Roster {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

@@ -22,6 +22,8 @@ use crate::{
 
 /// Writes before a round goes to the back of the queue: about 250 microseconds.
 pub const TURN: usize = 64;
+/// A window is waited for in pieces of this length.
+const PIECE: Duration = Duration::from_secs(5);
 
 /// One segment on its way through a shard.
 struct Part {
@@ -41,7 +43,7 @@ pub struct Round {
     /// Not polled yet: a round begins behind the work that is already ready, so that what arrives together goes out together.
     first: bool,
     /// The window that the last delivery of a paced shard opened.
-    window: Option<Pin<Box<Sleep>>>,
+    window: Option<Box<Window>>,
 }
 
 /// What the next step of a round found.
@@ -67,6 +69,11 @@ impl Round {
         let held = tail.held() as isize;
         let segment = match (self.shard.kind, self.shard.pace) {
             (Kind::Members, _) => match &channel.roster {
+                Some(roster) if state.at < tail.head() && roster.is_far(state.at.offset) => {
+                    state.at = tail.head();
+                    state.weight = tail.weight();
+                    return Next::Lost(state.readers());
+                }
                 Some(roster) if state.at < tail.head() => Some(Arc::new(roster.segment(
                     self.shard.form,
                     tail.epoch(),
@@ -150,19 +157,15 @@ impl Round {
     pub fn turn(&mut self) -> Poll<()> {
         let mut budget = TURN;
         loop {
-            if !self.step(&mut budget) {
+            if !self.step(&mut budget) || self.window.is_some() {
                 return Poll::Pending;
             }
             match self.next() {
                 Next::Segment(part) => {
                     self.part = Some(part);
+                    // The part is written first; the window is waited for before the next.
                     if let Pace::Every(window) = self.shard.pace {
-                        self.open_window(window);
-                        // The part is written first; the window is waited for before the next.
-                        if !self.step(&mut budget) {
-                            return Poll::Pending;
-                        }
-                        return Poll::Pending;
+                        self.window = Some(Box::new(Window::open(window)));
                     }
                 }
                 Next::Lost(readers) => {
@@ -177,8 +180,36 @@ impl Round {
         }
     }
 
-    fn open_window(&mut self, window: Duration) {
-        self.window = Some(Box::pin(sleep(window)));
+    /// Waits for the end of the window that the last delivery opened. A shard whose readers have left ends its rounds with it.
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(window) = &mut self.window {
+            if window.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if window.left.is_zero() || self.shard.state.lock().len() == 0 {
+                self.window = None;
+            } else {
+                window.next();
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A window is waited for in pieces, so that nobody waits long for a shard that everybody has left.
+struct Window {
+    sleep: Pin<Box<Sleep>>,
+    left: Duration,
+}
+
+impl Window {
+    fn open(window: Duration) -> Self {
+        let piece = window.min(PIECE);
+        Self { sleep: Box::pin(sleep(piece)), left: window - piece }
+    }
+
+    fn next(&mut self) {
+        *self = Self::open(self.left);
     }
 }
 
@@ -191,18 +222,17 @@ impl Future for Round {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.part.is_none()
-            && let Some(window) = &mut self.window
-        {
-            match window.as_mut().poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) => self.window = None,
+        loop {
+            if self.part.is_none() && self.poll_window(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.turn().is_ready() {
+                return Poll::Ready(());
+            }
+            if self.part.is_some() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         }
-        let polled = self.turn();
-        if polled.is_pending() {
-            cx.waker().wake_by_ref();
-        }
-        polled
     }
 }

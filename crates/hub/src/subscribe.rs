@@ -13,7 +13,7 @@ use crate::{
     hub::{Hub, Slow},
     place::Place,
     pump::{Fetch, Fetched, Range, Slow as SlowReader},
-    reader::{KeyedPhase, Kind, Reader, State},
+    reader::{KeyedPhase, Kind, PresentPhase, Reader, State},
     shard::Pace,
 };
 
@@ -182,7 +182,7 @@ impl Hub {
         bounds: &Bounds,
     ) -> Result<Option<Begun>, Problem> {
         let Wish { name, options, skip, element } = *wish;
-        let pace = options.rate.map_or(Pace::Live, |rate| Pace::Every(Duration::from_secs_f64(1.0 / rate)));
+        let pace = options.rate.map_or(Pace::Live, |rate| Pace::Every(window(rate)));
         let mut state = channel.lock();
         let Some(tail) = &state.tail else {
             return Err(Problem::new(Code::Unavailable, "the channel is not ready"));
@@ -223,6 +223,7 @@ impl Hub {
             state: State::Held,
             skip,
             keyed: plan.keyed,
+            present: None,
             snapshot: options.start.snapshot,
             gap,
             until: u64::MAX,
@@ -262,6 +263,7 @@ impl Hub {
             state: State::Held,
             skip: None,
             keyed: None,
+            present: Some(PresentPhase::default()),
             snapshot: false,
             gap: None,
             until: u64::MAX,
@@ -384,7 +386,6 @@ impl Hub {
             return Ok(());
         }
         if policy == Slow::Close && same {
-            self.counters.slow_closes.inc();
             return Err(Problem::new(
                 Code::SlowConsumer,
                 format!("the log of {} no longer holds what this reader had not read", slow.channel),
@@ -406,6 +407,16 @@ struct Wish<'a> {
 /// Where a reader stood.
 type Stood = (Epoch, Place, Option<KeyedPhase>);
 
+/// The time between two deliveries at a rate a second; a day for rates that are nearly nothing.
+fn window(rate: f64) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(24 * 3600);
+    Duration::try_from_secs_f64(1.0 / rate).map_or(LONGEST, |window| window.min(LONGEST))
+}
+
 fn gone() -> Problem {
     Problem::new(Code::Unavailable, "the connection has ended")
 }
+
+#[cfg(test)]
+#[path = "subscribe_tests.rs"]
+mod tests;

@@ -1,34 +1,29 @@
-//! The pull driver: an HTTP body that reads from its connection's cursors when the client takes more.
+//! SSE and streams as HTTP bodies: the same driver, over a pipe that the HTTP server reads from when the client takes more.
 use std::{
     convert::Infallible,
-    io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use fanfare_hub::Pulled;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
+use tokio::io::{AsyncRead, DuplexStream, ReadBuf, duplex};
 
-use crate::{
-    link::{Link, Wrote},
-    node::Node,
-    plan::Plan,
-};
+use crate::{driver::Driver, node::Node, plan::Plan, socket::Stream};
 
-/// Bytes handed to the server at once.
-const PULL_BYTES: usize = 16 << 10;
+/// Bytes in the pipe at most.
+const PIPE_BYTES: usize = 16 << 10;
 
-/// SSE or a stream as a body.
-pub(crate) struct LinkBody {
-    link: Link,
-    finished: bool,
-}
+/// The reading end of a driver's pipe. The driver ends when this is dropped, and this when the driver ends: a client that takes nothing is
+/// judged by the driver as any other.
+pub(crate) struct LinkBody(DuplexStream);
 
 impl LinkBody {
     pub fn new(node: &Arc<Node>, plan: Plan) -> Self {
-        Self { link: Link::open(node, plan, Box::new(Pulled)), finished: false }
+        let (near, far) = duplex(PIPE_BYTES);
+        tokio::spawn(Driver::new(node, plan, Stream::new(near), &[]));
+        Self(far)
     }
 }
 
@@ -40,24 +35,12 @@ impl Body for LinkBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.finished {
-            return Poll::Ready(None);
-        }
-        self.link.drive(cx);
-        let mut pulled: Vec<u8> = Vec::new();
-        let wrote = self.link.pump(cx, &mut |bytes| {
-            let room = PULL_BYTES - pulled.len();
-            if room == 0 {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-            pulled.extend_from_slice(taken);
-            Ok(taken.len())
-        });
-        self.finished = matches!(wrote, Wrote::Finished | Wrote::Dead);
-        if !pulled.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(pulled.into()))));
-        }
-        if self.finished { Poll::Ready(None) } else { Poll::Pending }
+        let mut bytes = BytesMut::zeroed(PIPE_BYTES);
+        let mut buffer = ReadBuf::new(&mut bytes);
+        // A pipe that was cut reads as ended.
+        let read = ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer));
+        let filled = if read.is_ok() { buffer.filled().len() } else { 0 };
+        bytes.truncate(filled);
+        Poll::Ready((filled > 0).then(|| Ok(Frame::data(Bytes::copy_from_slice(&bytes)))))
     }
 }

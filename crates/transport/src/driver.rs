@@ -51,8 +51,12 @@ pub(crate) struct Driver<I: Io> {
     link: Link,
     input: Input,
     phase: Phase,
-    /// Bytes of half-received messages, counted against the node's memory.
+    /// What was read and may not be looked at yet.
+    rest: Vec<u8>,
+    /// Bytes of half-received messages and of `rest`, counted against the node's memory.
     held: usize,
+    /// Ends a connection that was closed and does not take its last frames.
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<I: Io> Drop for Driver<I> {
@@ -76,18 +80,20 @@ impl<I: Io> Driver<I> {
             Transport::Sse | Transport::Stream => Input::Ignored,
         };
         let link = Link::open(node, plan, io.round_socket());
-        let mut driver = Self { io, link, input, phase: Phase::Open, held: 0 };
+        let mut driver =
+            Self { io, link, input, phase: Phase::Open, rest: Vec::new(), held: 0, closing: None };
         driver.take(early);
         driver
     }
 
     /// Bytes from the client.
     fn take(&mut self, mut bytes: &[u8]) {
-        let Input::Frames(decoder) = &mut self.input else { return };
         if !bytes.is_empty() {
             self.link.received();
         }
-        while !bytes.is_empty() {
+        // Every message may ask for much more than it holds: between two of them the client must have room for what it asked for.
+        while !bytes.is_empty() && self.link.wants_input() {
+            let Input::Frames(decoder) = &mut self.input else { return };
             match decoder.feed(&mut bytes) {
                 Ok(None) => break,
                 Ok(Some(message)) => message_in(&mut self.link, message),
@@ -98,7 +104,8 @@ impl<I: Io> Driver<I> {
                 }
             }
         }
-        self.hold(self.held, decoder_bytes(&self.input));
+        self.rest = if self.link.connection.is_open() { bytes.to_vec() } else { Vec::new() };
+        self.hold(self.held, decoder_bytes(&self.input) + self.rest.len());
     }
 
     /// Counts what is half received; without room for it the connection ends.
@@ -127,6 +134,12 @@ impl<I: Io> Driver<I> {
             for _ in 0..READS {
                 if !self.link.wants_input() {
                     return Ok(any);
+                }
+                if !self.rest.is_empty() {
+                    let rest = std::mem::take(&mut self.rest);
+                    self.take(&rest);
+                    any = true;
+                    continue;
                 }
                 match self.io.poll_read(cx, scratch) {
                     Poll::Pending => return Ok(any),
@@ -169,6 +182,9 @@ impl<I: Io> Driver<I> {
     /// One turn; true when it must be taken again at once, None when the connection has ended.
     fn turn(&mut self, cx: &mut Context<'_>) -> Option<bool> {
         self.link.drive(cx);
+        if self.is_over(cx) {
+            return None;
+        }
         let Self { io, link, .. } = self;
         match link.pump(cx, &mut |bytes| io.try_write(bytes)) {
             Wrote::Enough => {}
@@ -183,11 +199,23 @@ impl<I: Io> Driver<I> {
             }
             Wrote::Dead => return None,
         }
-        if let Poll::Ready(Err(_)) = self.io.poll_flush(cx) {
-            return None;
+        match self.io.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return None,
+            Poll::Pending => self.link.stands(),
         }
-        // What was read causes output, which goes out before this task rests.
-        self.read_some(cx).ok()
+        // What was read causes output, which goes out before this task rests; so do pages that waited for room.
+        let read = self.read_some(cx).ok()?;
+        Some(read || self.link.has_page())
+    }
+
+    /// Whether a closed connection has had its time for the last frames.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.link.connection.is_open() {
+            return false;
+        }
+        let deadline = self.closing.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        deadline.as_mut().poll(cx).is_ready()
     }
 }
 

@@ -1,5 +1,5 @@
 //! Short and long polls: a cursor that the client carries.
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -83,33 +83,43 @@ async fn answer(
     let wait = request.wait.unwrap_or(0.0).clamp(0.0, 60.0);
     let mut poll = begin(node, request).await?;
     poll.read(node, request, caller).await?;
-    let told = request.cursor.is_none() || !poll.messages.is_empty() || !poll.gaps.is_empty();
-    let changed = known.is_some_and(|known| !known.contains(&poll.cursor().to_string()));
-    if wait <= 0.0 || told || changed {
+    if wait <= 0.0 || poll.is_news(request, known) {
         return Ok(poll);
     }
-    let expires = caller.identity.expires_at;
     let deadline = Instant::now() + Duration::from_secs_f64(wait);
     let watches = watch_all(node, &poll).await?;
-    while poll.messages.is_empty() && poll.gaps.is_empty() {
-        let notified: Vec<_> = watches.iter().map(|watch| Box::pin(watch.delivered())).collect();
-        let mut notified = notified;
+    loop {
+        let mut notified: Vec<_> = watches.iter().map(|watch| Box::pin(watch.delivered())).collect();
         for one in &mut notified {
             one.as_mut().enable();
         }
         poll.read(node, request, caller).await?;
-        if !poll.messages.is_empty() || !poll.gaps.is_empty() || node.is_draining() {
-            break;
-        }
-        // Short slices, so that expiry, revocation and draining are seen within a second.
-        let slice = deadline.min(Instant::now() + Duration::from_millis(500));
-        let _ = tokio::time::timeout_at(slice, futures_util::future::select_all(notified)).await;
-        check_still(node, caller, expires)?;
-        if Instant::now() >= deadline {
-            break;
+        if poll.is_news(request, known) || !park(node, caller, deadline, notified).await? {
+            return Ok(poll);
         }
     }
-    Ok(poll)
+}
+
+/// Waits for a delivery; false when the time is over or the server stops.
+async fn park(
+    node: &Node,
+    caller: &Caller,
+    deadline: Instant,
+    notified: Vec<impl Future<Output = ()> + Unpin>,
+) -> Result<bool, Problem> {
+    let mut delivered = futures_util::future::select_all(notified);
+    loop {
+        // Short slices, so that expiry, revocation and draining are seen within a second.
+        let slice = deadline.min(Instant::now() + Duration::from_millis(500));
+        let fired = tokio::time::timeout_at(slice, &mut delivered).await.is_ok();
+        check_still(node, caller, caller.identity.expires_at)?;
+        if fired {
+            return Ok(true);
+        }
+        if node.is_draining() || Instant::now() >= deadline {
+            return Ok(false);
+        }
+    }
 }
 
 /// A parked poll whose token has expired or was revoked is refused.
@@ -153,6 +163,17 @@ async fn begin(node: &Node, request: &SubscribeRequest) -> Result<Poll, Problem>
 }
 
 impl Poll {
+    /// Whether there is something that the client has not been told: `known` are the cursors that it has an answer for.
+    fn is_news(&self, request: &SubscribeRequest, known: Option<&[String]>) -> bool {
+        if !self.gaps.is_empty() {
+            return true;
+        }
+        match known {
+            Some(known) => !known.contains(&self.cursor().to_string()),
+            None => request.cursor.is_none() || !self.messages.is_empty(),
+        }
+    }
+
     /// Reads what there is for every channel in turn, up to the limits of one answer.
     async fn read(
         &mut self,
@@ -230,7 +251,7 @@ fn respond(
     let cursor = poll.cursor();
     let text = cursor.to_string();
     let empty = poll.messages.is_empty() && poll.gaps.is_empty();
-    let unchanged = empty && known.is_some_and(|known| known.contains(&text));
+    let unchanged = poll.gaps.is_empty() && known.is_some_and(|known| known.contains(&text));
     let mut response = if unchanged {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -242,7 +263,10 @@ fn respond(
         });
         ([(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
-    let public = request.channels.iter().all(|c| node.rules.anonymous(c).has(Right::Subscribe));
+    // The same for everybody: no application decides, and nothing depends on who asks.
+    let public = node.authorizer.is_none()
+        && request.options.echo
+        && request.channels.iter().all(|c| node.rules.anonymous(c).has(Right::Subscribe));
     let cache = match (public, empty) {
         (true, false) => "public, max-age=1",
         (true, true) => "no-store",

@@ -9,7 +9,7 @@ use axum::{
     routing::{any, get},
 };
 use fanfare_protocol::{Code, Problem};
-use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -89,7 +89,9 @@ async fn one_way(node: Arc<Node>, transport: Transport, request: Request) -> Res
         headers.insert(name, HeaderValue::from_static(value));
     }
     tell_session(&mut headers, &plan);
-    let mut response = Response::new(Body::new(LinkBody::new(&node, plan)));
+    let body =
+        if parts.method == Method::HEAD { Body::empty() } else { Body::new(LinkBody::new(&node, plan)) };
+    let mut response = Response::new(body);
     *response.headers_mut() = headers;
     Ok(response)
 }

@@ -33,6 +33,8 @@ pub(super) enum Answer {
     Begun(HubEvent, ChannelName, Option<Position>),
     /// A publication that the application had to decide about.
     Decided(HubEvent),
+    /// A page.
+    Page(HubEvent),
 }
 
 impl Link {
@@ -60,26 +62,9 @@ impl Link {
             HubCall::Publish { ticket, publish, author } => {
                 self.publish(at, Waiting { ticket, publish, author })
             }
-            HubCall::History { ticket, channel, page } => {
-                let asked = self.asked();
-                self.later(async move {
-                    let page = match allowed(asked, &channel, &SubscribeOptions::default()).await {
-                        Ok(()) => hub.history(&channel, &page).await,
-                        Err(problem) => Err(problem),
-                    };
-                    Answer::Hub(HubEvent::History(ticket, page))
-                });
-            }
-            HubCall::Members { ticket, channel, limit, after } => {
-                let asked = self.asked();
-                self.later(async move {
-                    let options = SubscribeOptions { presence: true, ..SubscribeOptions::default() };
-                    let page = match allowed(asked, &channel, &options).await {
-                        Ok(()) => hub.members(&channel, limit, after).await,
-                        Err(problem) => Err(problem),
-                    };
-                    Answer::Hub(HubEvent::Members(ticket, page))
-                });
+            HubCall::History { .. } | HubCall::Members { .. } => {
+                self.pages.push_back(call);
+                self.next_page();
             }
             HubCall::Enter { ticket, channel, author, data } => {
                 let entering = Entering {
@@ -90,8 +75,15 @@ impl Link {
                     connection: Some(connection.id),
                     grace_ms: self.node.rules.presence_grace_ms(),
                 };
+                let (turn, asked) = (self.membership_turn(), self.asked());
                 self.later(async move {
-                    Answer::Hub(HubEvent::Entered(ticket, hub.enter(&channel, entering).await))
+                    let _turn = turn.lock().await;
+                    let presence = SubscribeOptions { presence: true, ..SubscribeOptions::default() };
+                    let entered = match allowed(asked, &channel, &presence).await {
+                        Ok(()) => hub.enter(&channel, entering).await,
+                        Err(problem) => Err(problem),
+                    };
+                    Answer::Hub(HubEvent::Entered(ticket, entered))
                 });
             }
             HubCall::Leave { ticket, channel } => {
@@ -121,6 +113,45 @@ impl Link {
                 hub.directory().put(&connection, listed);
             }
         }
+    }
+
+    /// Whether a page waits that may be read now.
+    pub fn has_page(&self) -> bool {
+        !self.paging && !self.pages.is_empty() && self.connection.accepts(self.control_limit)
+    }
+
+    /// Reads the next page that was asked for, when the one before is answered and the client has room for it.
+    pub(super) fn next_page(&mut self) {
+        if !self.has_page() {
+            return;
+        }
+        let Some(call) = self.pages.pop_front() else { return };
+        self.paging = true;
+        let (hub, asked) = (self.node.hub.clone(), self.asked());
+        self.later(async move {
+            let options = |presence| SubscribeOptions { presence, ..SubscribeOptions::default() };
+            Answer::Page(match call {
+                HubCall::History { ticket, channel, page } => {
+                    let answer = match allowed(asked, &channel, &options(false)).await {
+                        Ok(()) => hub.history(&channel, &page).await,
+                        Err(problem) => Err(problem),
+                    };
+                    HubEvent::History(ticket, answer)
+                }
+                HubCall::Members { ticket, channel, limit, after } => {
+                    let answer = match allowed(asked, &channel, &options(true)).await {
+                        Ok(()) => hub.members(&channel, limit, after).await,
+                        Err(problem) => Err(problem),
+                    };
+                    HubEvent::Members(ticket, answer)
+                }
+                // Nothing else is put among the pages.
+                _ => HubEvent::Disconnect(Problem::new(
+                    Code::Internal,
+                    "a call that is no page was taken for one",
+                )),
+            })
+        });
     }
 
     /// Entering and leaving take effect in order, also when a broker answers late: the lock is fair.
@@ -221,6 +252,10 @@ impl Link {
                 Answer::Hub(event) => self.session.handle_hub(at, event),
                 Answer::Begun(event, channel, after) => {
                     self.begun(&channel, after);
+                    self.session.handle_hub(at, event);
+                }
+                Answer::Page(event) => {
+                    self.paging = false;
                     self.session.handle_hub(at, event);
                 }
                 Answer::Decided(event) => {

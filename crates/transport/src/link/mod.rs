@@ -15,7 +15,7 @@ use std::{
 use fanfare_broker::Budget;
 use fanfare_hub::{Connection, Notice, Socket, unix_ms};
 use fanfare_protocol::{ChannelName, Command, Cursor, Format, Request, options::SubscribeRequest};
-use fanfare_session::{Action, HubEvent, Now, Session, Sign, session::Opening};
+use fanfare_session::{Action, HubCall, HubEvent, Now, Session, Sign, session::Opening};
 
 use crate::{
     authorizer::Asker,
@@ -27,6 +27,9 @@ pub(crate) use output::Wrote;
 
 use calls::{Answer, Waiting};
 use output::CaughtUp;
+
+/// Pages that one connection may have asked for and not been given.
+const PAGES: usize = 100;
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -53,6 +56,13 @@ pub(crate) struct Link {
     beginning: Option<Box<Beginning>>,
     /// Until when channels may be read that only tokens of commands grant.
     limits: BTreeMap<ChannelName, Option<u64>>,
+    /// Pages of history and members that were asked for: one at a time, and only with room for it.
+    pages: VecDeque<HubCall>,
+    paging: bool,
+    /// `limits.control_bytes`, as it was when the connection began.
+    control_limit: usize,
+    /// Subscriptions of an SSE or stream request that are answered, until all are.
+    held: Vec<ChannelName>,
     /// Held by the membership call under way.
     membership: Option<Arc<tokio::sync::Mutex<()>>>,
     asker: Option<Box<Asker>>,
@@ -97,6 +107,10 @@ impl Link {
             congested: None,
             beginning: None,
             limits: BTreeMap::new(),
+            pages: VecDeque::new(),
+            paging: false,
+            control_limit: node.rules.transport().control_bytes,
+            held: Vec::new(),
             membership: None,
             asker,
             waiting: VecDeque::new(),
@@ -147,7 +161,8 @@ impl Link {
         self.congested.is_none()
             && self.waiting.len() < 64
             && self.session.wants_input()
-            && self.connection.control_bytes() < self.node.rules.transport().control_bytes
+            && self.pages.len() < PAGES
+            && self.connection.accepts(self.control_limit)
     }
 
     /// Bytes came in.
@@ -204,6 +219,7 @@ impl Link {
         }
         loop {
             self.act_all(at);
+            self.next_page();
             if !self.poll_calls(at, cx) {
                 break;
             }

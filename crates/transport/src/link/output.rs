@@ -51,6 +51,15 @@ impl Link {
         wrote
     }
 
+    /// What was written stands in the stream's own buffer: it counts as waiting.
+    pub fn stands(&mut self) {
+        if !self.blocked {
+            self.blocked = true;
+            self.session.handle_sign(now(), Sign::Blocked);
+            self.arm(now());
+        }
+    }
+
     fn pump_out(&mut self, cx: &mut Context<'_>, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> Wrote {
         loop {
             let caught_up = match &mut self.catch_up {

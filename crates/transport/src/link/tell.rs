@@ -1,5 +1,6 @@
 //! What the session says to the client: frames, pings, the cursor after quiet spells, the end.
-use fanfare_protocol::{Cursor, Event};
+use fanfare_hub::Notice;
+use fanfare_protocol::{Code, Cursor, Event};
 use fanfare_session::Close;
 use fanfare_websocket::frame;
 
@@ -9,7 +10,19 @@ use crate::plan::Transport;
 impl Link {
     pub(super) fn send(&mut self, event: Event) {
         match &event {
-            Event::Error { problem, .. } | Event::Disconnect(problem) => self.node.errors.count(problem.code),
+            Event::Error { problem, .. } => {
+                self.node.errors.count(problem.code);
+                if self.transport != Transport::WebSocket {
+                    // What the request asked for as a whole cannot be had in part.
+                    return self.connection.notify(Notice::Disconnect(problem.clone()));
+                }
+            }
+            Event::Disconnect(problem) => {
+                self.node.errors.count(problem.code);
+                if problem.code == Code::SlowConsumer {
+                    self.node.hub.counters().slow_closes.inc();
+                }
+            }
             _ => {}
         }
         let form = self.connection.form;
@@ -26,8 +39,13 @@ impl Link {
             }
         }
         self.connection.send(|out| form.0.event(&event, out));
-        if let Some(channel) = subscribed {
-            self.connection.release(&channel);
+        let Some(channel) = subscribed else { return };
+        self.held.push(channel);
+        // The last `subscribed` of an SSE request carries the cursor as requested: nothing of any channel comes before it.
+        if self.beginning.as_ref().is_none_or(|beginning| beginning.missing == 0) {
+            for channel in std::mem::take(&mut self.held) {
+                self.connection.release(&channel);
+            }
         }
     }
 
