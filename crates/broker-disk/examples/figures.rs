@@ -1,0 +1,266 @@
+//! The log's figures on this machine's disk: `cargo run --release -p fanfare-broker-disk --example figures -- DIRECTORY [WHAT]`.
+//!
+//! WHAT is `commits` (stored publishes a second, beside what the disk's own sync allows with the same batches), `read` (messages
+//! read back a second); both if absent. Memory and start are those of a process that has just begun, so they are filled first:
+//! `fill-many`, then `many` (a million channels); `fill-start`, then `start` (a gigabyte of log).
+use std::{
+    error::Error,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fanfare_broker::{Append, Appending, Author, Bound, Broker, ChannelPolicy, Policies, Read, Sink};
+use fanfare_broker_disk::{DiskBroker, DiskSettings};
+use fanfare_protocol::{Ack, ChannelName, Data, Epoch, EventName, Message, Position, Publish};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const SECONDS: u64 = 3;
+
+struct Stored;
+
+impl Policies for Stored {
+    fn policy(&self, _: &ChannelName) -> ChannelPolicy {
+        ChannelPolicy { size: u64::MAX, bytes: u64::MAX, ack: Ack::Stored, ..ChannelPolicy::default() }
+    }
+}
+
+struct Nobody;
+
+impl Sink for Nobody {
+    fn deliver(&self, _: &ChannelName, _: &[Arc<Message>]) {}
+    fn reset(&self, _: &ChannelName, _: Epoch) {}
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+fn open(directory: &Path) -> Outcome<DiskBroker> {
+    let broker = DiskBroker::open(DiskSettings::new(directory), Arc::new(Stored))?;
+    broker.start(Arc::new(Nobody));
+    Ok(broker)
+}
+
+fn message(channel: &ChannelName) -> Append {
+    let data = Bytes::from(format!("\"{}\"", "x".repeat(126)));
+    let publish = Publish {
+        channel: channel.clone(),
+        event: EventName::default(),
+        data: Data::Json(data),
+        key: None,
+        id: None,
+        tags: Arc::new([]),
+        ephemeral: false,
+        ack: None,
+        ttl_ms: None,
+        condition: None,
+        client: None,
+    };
+    Append { publish, author: Author::default(), unix_ms: 1_760_000_000_000 }
+}
+
+fn name(text: &str) -> Outcome<ChannelName> {
+    Ok(ChannelName::parse(text)?)
+}
+
+fn fresh(root: &Path, name: &str) -> Outcome<PathBuf> {
+    let directory = root.join(name);
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory)?;
+    }
+    std::fs::create_dir_all(&directory)?;
+    Ok(directory)
+}
+
+/// Syncs a second of a file that grows by `batch` messages each time, and the median sync.
+fn disk_alone(root: &Path, batch: usize) -> Outcome<(f64, Duration)> {
+    let path = root.join("alone");
+    let mut file = File::create(&path)?;
+    let bytes = vec![b'x'; batch * 230];
+    let (start, mut took) = (Instant::now(), Vec::new());
+    while start.elapsed() < Duration::from_secs(SECONDS) {
+        let begun = Instant::now();
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        took.push(begun.elapsed());
+    }
+    took.sort_unstable();
+    std::fs::remove_file(&path)?;
+    Ok((
+        took.len() as f64 / start.elapsed().as_secs_f64(),
+        took.get(took.len() / 2).copied().unwrap_or_default(),
+    ))
+}
+
+/// So many publishers, each with `window` messages on their way.
+fn commits(root: &Path, publishers: usize, window: usize) -> Outcome<()> {
+    let directory = fresh(root, "commits")?;
+    let broker = Arc::new(open(&directory)?);
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let start = Instant::now();
+    let threads: Vec<_> = (0..publishers)
+        .map(|n| {
+            let (broker, stop, count) = (broker.clone(), stop.clone(), count.clone());
+            thread::spawn(move || -> Outcome<Vec<Duration>> {
+                let channel = name(&format!("bench:{n}"))?;
+                let mut took = Vec::new();
+                while !stop.load(Relaxed) {
+                    let begun = Instant::now();
+                    let queued: Vec<Appending> =
+                        (0..window).map(|_| broker.append(message(&channel))).collect();
+                    for appending in queued {
+                        wait(appending)?;
+                    }
+                    took.push(begun.elapsed());
+                    count.fetch_add(window as u64, Relaxed);
+                }
+                Ok(took)
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(SECONDS));
+    stop.store(true, Relaxed);
+    let mut took = Vec::new();
+    for thread in threads {
+        took.extend(thread.join().map_err(|_| "a publisher panicked")??);
+    }
+    let rate = count.load(Relaxed) as f64 / start.elapsed().as_secs_f64();
+    took.sort_unstable();
+    let at = |part: usize| took.get(took.len() * part / 100).copied().unwrap_or_default();
+    let mean = took.iter().sum::<Duration>() / took.len().max(1) as u32;
+    let (syncs, sync) = disk_alone(root, publishers * window)?;
+    println!(
+        "{publishers:>3} publishers x {window:>3}: {rate:>8.0} stored/s, mean {mean:.1?}, p50 {:.1?}, p99 {:.1?}; the disk alone with such batches: {:.0}/s, a sync {sync:.1?}",
+        at(50),
+        at(99),
+        syncs * (publishers * window) as f64,
+    );
+    Ok(())
+}
+
+fn write_many(broker: &DiskBroker, channels: &[ChannelName], count: usize) -> Outcome<()> {
+    let mut queued = Vec::with_capacity(8192);
+    for n in 0..count {
+        let channel = channels.get(n % channels.len()).ok_or("no channels")?;
+        queued.push(broker.append(message(channel)));
+        if queued.len() == 8192 {
+            for appending in queued.drain(..) {
+                wait(appending)?;
+            }
+        }
+    }
+    for appending in queued {
+        wait(appending)?;
+    }
+    Ok(())
+}
+
+fn read(root: &Path) -> Outcome<()> {
+    for channels in [1, 50] {
+        let directory = fresh(root, "read")?;
+        let broker = open(&directory)?;
+        let names = (0..channels).map(|n| name(&format!("bench:{n}"))).collect::<Outcome<Vec<_>>>()?;
+        write_many(&broker, &names, 500_000)?;
+        let first = names.first().ok_or("no channels")?;
+        let begun = Instant::now();
+        let bounds = wait(broker.bounds(first))?;
+        let bounds_took = begun.elapsed();
+        let (begun, mut messages) = (Instant::now(), 0);
+        for channel in &names {
+            let bounds = wait(broker.bounds(channel))?;
+            let mut after = Position { epoch: bounds.epoch, offset: 0 };
+            while after.offset < bounds.head {
+                let read = Read { after, limit: 1000, bytes: 256 << 10, bound: Bound::Held };
+                let slice = wait(broker.read(channel, read))?.map_err(|lost| format!("{lost:?}"))?;
+                messages += slice.messages.len();
+                after = slice.messages.last().ok_or("nothing came")?.position();
+            }
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        println!(
+            "read back, {channels} channels: {:.0} messages/s (first bounds of {} messages: {bounds_took:.1?})",
+            messages as f64 / seconds,
+            bounds.head
+        );
+    }
+    Ok(())
+}
+
+/// Kilobytes of memory in use.
+fn memory_kb() -> Outcome<u64> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find(|line| line.starts_with("VmRSS")).ok_or("no VmRSS")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
+}
+
+fn start(directory: &Path) -> Outcome<()> {
+    let (before, begun) = (memory_kb()?, Instant::now());
+    let broker = open(directory)?;
+    let took = begun.elapsed();
+    let opened = broker.opened();
+    let grown = memory_kb()?.saturating_sub(before) * 1024;
+    println!(
+        "start with {} channels, {} messages: {took:.2?}, {} MB more memory, {} B a channel",
+        opened.channels,
+        opened.messages,
+        grown >> 20,
+        grown / opened.channels.max(1) as u64
+    );
+    Ok(())
+}
+
+fn fill(directory: &Path, channels: usize, messages: usize) -> Outcome<()> {
+    let broker = open(directory)?;
+    let names = (0..channels).map(|n| name(&format!("room:{n}"))).collect::<Outcome<Vec<_>>>()?;
+    write_many(&broker, &names, messages)
+}
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let root = PathBuf::from(arguments.next().ok_or("name a directory to write in")?);
+    let what = arguments.next();
+    let asked = |part: &str| what.as_deref().is_none_or(|what| what == part);
+    if asked("commits") {
+        for (publishers, window) in [(1, 1), (64, 1), (64, 16), (64, 64)] {
+            commits(&root, publishers, window)?;
+        }
+    }
+    if asked("read") {
+        read(&root)?;
+    }
+    // The memory of a process that has just begun: filled by one, opened by another.
+    match what.as_deref() {
+        Some("fill-many") => fill(&fresh(&root, "many")?, 1_000_000, 1_000_000)?,
+        Some("many") => start(&root.join("many"))?,
+        Some("fill-start") => fill(&fresh(&root, "start")?, 1000, 4_500_000)?,
+        Some("start") => start(&root.join("start"))?,
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! A broker in a directory that outlives it.
+#![allow(dead_code, reason = "each test file uses some of it")]
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use fanfare_broker::{
+    Append, Author, Bound, Bounds, Broker, ChannelPolicy, Keyed, Policies, Read,
+    contract::{
+        PolicyTable, Recorder,
+        harness::{channel, publish, texts},
+    },
+};
+use fanfare_broker_disk::{DiskBroker, DiskSettings, OpenError};
+use fanfare_protocol::{Ack, ChannelName, Position, Problem, Publish, event::Published};
+
+pub const START_MS: u64 = 1_760_000_000_000;
+
+/// Everything is kept; namespace `m` is seen before it is synced, `k` is keyed.
+pub struct ByNamespace;
+
+impl Policies for ByNamespace {
+    fn policy(&self, channel: &ChannelName) -> ChannelPolicy {
+        let (ack, keyed) = match channel.namespace() {
+            Some("m") => (Ack::Memory, false),
+            Some("k") => (Ack::Stored, true),
+            _ => (Ack::Stored, false),
+        };
+        ChannelPolicy { size: u64::MAX, ttl_ms: u64::MAX, bytes: u64::MAX, keyed, ack }
+    }
+}
+
+pub fn settings(directory: &Path) -> DiskSettings {
+    DiskSettings { keep_every: None, ..DiskSettings::new(directory) }
+}
+
+pub fn open(directory: &Path) -> DiskBroker {
+    try_open(settings(directory)).unwrap()
+}
+
+pub fn try_open(settings: DiskSettings) -> Result<DiskBroker, OpenError> {
+    started(settings, Arc::new(ByNamespace))
+}
+
+pub fn started(settings: DiskSettings, policies: Arc<dyn Policies>) -> Result<DiskBroker, OpenError> {
+    let broker = DiskBroker::open(settings, policies)?;
+    broker.start(Arc::new(Recorder::default()));
+    Ok(broker)
+}
+
+pub fn table() -> Arc<PolicyTable> {
+    Arc::new(PolicyTable::default())
+}
+
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(30), future).await.expect("answered within 30 s")
+    })
+}
+
+pub fn try_append(broker: &DiskBroker, publish: Publish, unix_ms: u64) -> Result<Published, Problem> {
+    wait(broker.append(Append { publish, author: Author::default(), unix_ms }))
+}
+
+pub fn append(broker: &DiskBroker, publish: Publish) -> Position {
+    try_append(broker, publish, START_MS).unwrap().position.unwrap()
+}
+
+pub fn append_text(broker: &DiskBroker, name: &str, data: &str) -> Position {
+    append(broker, publish(&channel(name), data))
+}
+
+pub fn bounds(broker: &DiskBroker, name: &str) -> Bounds {
+    wait(broker.bounds(&channel(name))).unwrap()
+}
+
+/// Everything that is held, as texts.
+pub fn held(broker: &DiskBroker, name: &str) -> Vec<String> {
+    let name = channel(name);
+    let bounds = wait(broker.bounds(&name)).unwrap();
+    let after = Position { epoch: bounds.epoch, offset: bounds.held - 1 };
+    let read = Read { after, limit: usize::MAX, bytes: usize::MAX, bound: Bound::Held };
+    texts(&wait(broker.read(&name, read)).unwrap().unwrap().messages)
+}
+
+/// The newest per key, tombstones left out, as texts.
+pub fn snapshot(broker: &DiskBroker, name: &str) -> Vec<String> {
+    let name = channel(name);
+    let head = wait(broker.bounds(&name)).unwrap().head;
+    let read = Keyed { after: 0, until: head, tombstones_after: head, limit: usize::MAX, bytes: usize::MAX };
+    texts(&wait(broker.read_keyed(&name, read)).unwrap().messages)
+}
+
+pub fn stop(broker: DiskBroker) {
+    wait(broker.stop()).unwrap();
+}
+
+/// The segments, oldest first.
+pub fn segments(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory.join("log")).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Flips a bit of a file.
+pub fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// The last place where some text stands in a file.
+pub fn find(path: &Path, text: &str) -> usize {
+    let bytes = std::fs::read(path).unwrap();
+    let found = bytes.windows(text.len()).rposition(|window| window == text.as_bytes());
+    found.unwrap_or_else(|| panic!("{text} is not in {}", path.display()))
+}
