@@ -153,9 +153,13 @@ impl Round {
         !behind || self.shard.running.swap(true, Ordering::AcqRel)
     }
 
-    /// One turn of writes: what the task's poll does, and what a test or a model checker steps by hand. Pending means "again later".
+    /// One turn of writes: what the task's poll does, and what a test or a model checker steps by hand. Pending means "again later": for a
+    /// paced shard whose part is written, when its window is over.
     pub fn turn(&mut self) -> Poll<()> {
         let mut budget = TURN;
+        if self.part.is_none() {
+            self.window = None;
+        }
         loop {
             if !self.step(&mut budget) || self.window.is_some() {
                 return Poll::Pending;
