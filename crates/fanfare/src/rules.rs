@@ -36,6 +36,14 @@ impl HubRules for Live {
     fn presence_lease_ms(&self) -> u64 {
         ms(self.config().limits.presence_lease)
     }
+
+    fn members_per_channel(&self) -> usize {
+        self.config().limits.members_per_channel
+    }
+
+    fn memberships_per_client(&self) -> usize {
+        self.config().limits.memberships_per_connection
+    }
 }
 
 impl NodeRules for Live {

@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 mod http_support;
 
-use fanfare_protocol::SessionId;
-use http_support::{SESSION, Server, bearer, claims, key, request, session, until};
+use std::sync::Arc;
+
+use fanfare::config::Config;
+use fanfare_protocol::{ChannelName, Code, Problem, SessionId, SubscribeOptions};
+use fanfare_transport::{Asker, Authorizer, Decision};
+use http_support::{CONFIG, SESSION, Server, bearer, claims, key, request, session, until};
 use serde_json::json;
 
 const PRESENCE: &str = "/v1/channels/open:room/presence";
@@ -133,4 +137,86 @@ async fn another_user_with_the_same_session_is_a_conflict() {
     })
     .await;
     server.ask(put, &[&session(), &bearer(claims("bob"))], "").await.refused(409, "conflict");
+}
+
+fn limited(limit: &str) -> Server {
+    Server::new(&CONFIG.replace("[limits]", &format!("[limits]\n{limit}")))
+}
+
+fn nobody(n: usize) -> String {
+    format!("fanfare-session: 012345678901234567890{n}")
+}
+
+#[tokio::test]
+async fn a_channel_has_no_more_members_than_it_may_however_many_sessions_a_stranger_invents() {
+    let server = limited("members_per_channel = 2");
+    let put = format!("PUT {PRESENCE}");
+    // At once, so that none is in the list of members when the next one comes.
+    let entering = futures_util::future::join_all((0..5).map(|n| {
+        let (server, put) = (&server, &put);
+        async move { server.ask(put, &[&nobody(n)], "").await }
+    }));
+    let entered = entering.await;
+    assert_eq!(entered.iter().filter(|got| got.status == 200).count(), 2);
+    for got in entered.iter().filter(|got| got.status != 200) {
+        got.refused(429, "limit_exceeded");
+    }
+    let first = entered.iter().position(|got| got.status == 200).unwrap();
+    let other = entered.iter().position(|got| got.status != 200).unwrap();
+    // Who is in may say something else; who leaves makes room.
+    server.ask(&put, &[&nobody(first)], r#"{"data":2}"#).await.ok();
+    server.ask(&format!("DELETE {PRESENCE}"), &[&nobody(first)], "").await.ok();
+    until("the departure", || async { (count(&server).await == 1).then_some(()) }).await;
+    server.ask(&put, &[&nobody(other)], "").await.ok();
+}
+
+#[tokio::test]
+async fn a_session_is_a_member_of_no_more_channels_than_it_may() {
+    let server = limited("memberships_per_connection = 2");
+    for n in 0..2 {
+        server.ask(&format!("PUT /v1/presence?channel=open:{n}"), &[&session()], "").await.ok();
+    }
+    let third = "PUT /v1/presence?channel=open:2";
+    server.ask(third, &[&session()], "").await.refused(429, "limit_exceeded");
+    server.ask("PUT /v1/presence?channel=open:0", &[&session()], r#"{"data":2}"#).await.ok();
+    server.ask("DELETE /v1/presence?channel=open:0", &[&session()], "").await.ok();
+    server.ask(third, &[&session()], "").await.ok();
+}
+
+#[tokio::test]
+async fn members_take_of_the_hubs_memory() {
+    let server = Server::closed();
+    server.node.hub.budget().set_limit(0);
+    let put = format!("PUT {PRESENCE}");
+    let problem = server.ask(&put, &[&session()], "").await.refused(503, "unavailable");
+    assert!(problem["detail"].as_str().unwrap().contains("members"), "{problem}");
+    server.node.hub.budget().set_limit(1 << 20);
+    server.ask(&put, &[&session()], "").await.ok();
+}
+
+/// Lets nobody see the members of `open:secret`.
+struct Discreet;
+
+impl Authorizer for Discreet {
+    fn subscribe<'a>(
+        &'a self,
+        _: &'a Asker,
+        channel: &'a ChannelName,
+        options: &'a SubscribeOptions,
+    ) -> Decision<'a, ()> {
+        let refused = options.presence && **channel == *"open:secret";
+        Box::pin(
+            async move { if refused { Err(Problem::new(Code::Forbidden, "not for you")) } else { Ok(()) } },
+        )
+    }
+}
+
+#[tokio::test]
+async fn an_application_decides_who_may_be_a_member() {
+    let server = Server::with(Config::from_toml(CONFIG).unwrap(), Some(Arc::new(Discreet)));
+    for method in ["GET", "PUT"] {
+        let line = format!("{method} /v1/presence?channel=open:secret");
+        server.ask(&line, &[&session()], "").await.refused(403, "forbidden");
+        server.ask(&format!("{method} {PRESENCE}"), &[&session()], "").await.ok();
+    }
 }

@@ -119,7 +119,13 @@ impl Table {
     }
 
     /// Writes a membership down; the member as it is now.
-    fn enter(&mut self, key: &Key, known: Known, entering: Entering, lease_ms: u64) -> Result<Member, Problem> {
+    fn enter(
+        &mut self,
+        key: &Key,
+        known: Known,
+        entering: Entering,
+        lease_ms: u64,
+    ) -> Result<Member, Problem> {
         let now = unix_ms();
         let held = self.memberships.get(key).map(|m| (m.member.entered_at, m.counted));
         if held.is_none() {
@@ -422,5 +428,74 @@ impl Hub {
             }
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fanfare_protocol::SessionId;
+
+    use super::*;
+
+    const MOST: Most = Most { of_channel: 2, of_client: 2 };
+
+    fn client(n: u32) -> ClientId {
+        SessionId::parse(&format!("{n:022}")).unwrap().client()
+    }
+
+    fn enter(memberships: &Memberships, channel: &str, n: u32, data: &str) -> Result<(), Code> {
+        let entering = Entering {
+            client: client(n),
+            user: None,
+            info: None,
+            data: Data::Json(data.to_owned().into()),
+            connection: None,
+            grace_ms: 1000,
+        };
+        let key = (ChannelName::parse(channel).unwrap(), client(n));
+        let known = Known { entered_at: None, present: 0, most: MOST };
+        let entered = memberships.table.lock().enter(&key, known, entering, 30_000);
+        entered.map(|_| ()).map_err(|problem| problem.code)
+    }
+
+    fn leave(memberships: &Memberships, channel: &str, n: u32) {
+        let key = (ChannelName::parse(channel).unwrap(), client(n));
+        assert!(memberships.table.lock().remove(&key).is_some());
+    }
+
+    #[test]
+    fn what_members_take_is_counted_and_given_back() {
+        let budget = Arc::new(Budget::new(2000));
+        let memberships = Memberships::new(budget.clone());
+        enter(&memberships, "a", 1, "1").unwrap();
+        let small = budget.used();
+        enter(&memberships, "a", 1, &"1".repeat(1001)).unwrap();
+        assert_eq!(budget.used(), small + 1000);
+        // What does not fit changes nothing.
+        assert_eq!(enter(&memberships, "a", 1, &"1".repeat(2000)), Err(Code::Unavailable));
+        assert_eq!(enter(&memberships, "b", 2, "1"), Err(Code::Unavailable));
+        assert_eq!(budget.used(), small + 1000);
+        enter(&memberships, "a", 1, "1").unwrap();
+        assert_eq!(budget.used(), small);
+        enter(&memberships, "b", 2, "1").unwrap();
+        leave(&memberships, "a", 1);
+        leave(&memberships, "b", 2);
+        assert_eq!(budget.used(), 0);
+        let table = memberships.table.lock();
+        assert!(table.by_channel.is_empty() && table.by_client.is_empty() && table.due.is_empty());
+    }
+
+    #[test]
+    fn a_channel_and_a_client_have_as_many_memberships_as_they_may() {
+        let memberships = Memberships::new(Arc::new(Budget::new(1 << 20)));
+        enter(&memberships, "a", 1, "1").unwrap();
+        enter(&memberships, "a", 2, "1").unwrap();
+        assert_eq!(enter(&memberships, "a", 3, "1"), Err(Code::LimitExceeded));
+        enter(&memberships, "a", 2, "2").unwrap();
+        enter(&memberships, "b", 2, "1").unwrap();
+        assert_eq!(enter(&memberships, "c", 2, "1"), Err(Code::LimitExceeded));
+        leave(&memberships, "a", 2);
+        enter(&memberships, "c", 2, "1").unwrap();
+        enter(&memberships, "a", 3, "1").unwrap();
     }
 }

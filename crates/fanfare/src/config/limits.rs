@@ -28,6 +28,7 @@ pub struct LimitSettings {
     pub connections_per_user: usize,
     pub channels_per_connection: usize,
     pub memberships_per_connection: usize,
+    pub members_per_channel: usize,
     pub pending_commands: usize,
     pub commands_per_second: usize,
     pub commands_burst: usize,
@@ -59,6 +60,7 @@ impl Default for LimitSettings {
             connections_per_user: 0,
             channels_per_connection: 128,
             memberships_per_connection: 128,
+            members_per_channel: 10_000,
             pending_commands: 1000,
             commands_per_second: 0,
             commands_burst: 1000,
@@ -111,7 +113,8 @@ impl Table for LimitSettings {
         v.field::<Count>("connections", &mut self.connections, Reload, "Connections at once; 0: as many as the process may open files. More is `limit_exceeded`.");
         v.field::<Count>("connections_per_user", &mut self.connections_per_user, Reload, "Connections of one user at once; 0: no limit.");
         v.field::<Count<1>>("channels_per_connection", &mut self.channels_per_connection, Reload, "Channels that one connection may read.");
-        v.field::<Count>("memberships_per_connection", &mut self.memberships_per_connection, Reload, "Channels that one connection may be present in.");
+        v.field::<Count>("memberships_per_connection", &mut self.memberships_per_connection, Reload, "Channels that one connection may be present in, and over HTTP one session.");
+        v.field::<Count<1>>("members_per_channel", &mut self.members_per_channel, Reload, "Members that one channel may have. Who would be one more gets `limit_exceeded`.");
         v.field::<Count<1>>("pending_commands", &mut self.pending_commands, Reload, "Commands of one connection waiting for an earlier one of their channel.");
         v.field::<Count>("commands_per_second", &mut self.commands_per_second, Reload, "Commands a second that one connection may send, on average; 0: no limit. More is `rate_limited`.");
         v.field::<Count<1>>("commands_burst", &mut self.commands_burst, Reload, "Commands that may come at once above that average.");

@@ -91,6 +91,12 @@ impl HubRules for Told {
     fn presence_lease_ms(&self) -> u64 {
         self.0.config().limits.presence_lease.as_millis() as u64
     }
+    fn members_per_channel(&self) -> usize {
+        self.0.config().limits.members_per_channel
+    }
+    fn memberships_per_client(&self) -> usize {
+        self.0.config().limits.memberships_per_connection
+    }
 }
 
 impl NodeRules for Told {
