@@ -305,3 +305,38 @@ async fn publishing_needs_the_right() {
     let channel = ChannelName::parse("chat:1").unwrap();
     assert_eq!(server.node.hub.broker().bounds(&channel).await.unwrap().head, 3);
 }
+
+/// A body that never ends: it is answered only by who does not wait for it.
+fn endless() -> axum::body::Body {
+    axum::body::Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>())
+}
+
+#[tokio::test]
+async fn who_may_not_publish_is_told_before_the_body_is_read() {
+    let server =
+        Server::new("[auth]\nhmac_secret = \"a secret for tests only, 32 bytes\"\n[namespaces.default]");
+    let ada = bearer(claims("ada"));
+    let reader = bearer(claims("ada").grant(&["chat:*"], &["subscribe"]));
+    for line in ["POST /v1/messages?channel=chat:a", "POST /v1/channels/chat:a/messages", "POST /v1/messages"]
+    {
+        let soon = async |headers: &[&str]| {
+            let asked = server.ask(line, headers, endless());
+            tokio::time::timeout(std::time::Duration::from_secs(10), asked).await.expect(line)
+        };
+        soon(&[]).await.refused(401, "unauthorized");
+        soon(&[&ada]).await.refused(403, "forbidden");
+        soon(&[&reader]).await.refused(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_names_events_is_judged_by_the_message() {
+    let server = Server::closed();
+    let say = bearer(claims("ada").grant_events(&["chat:*"], &["publish"], &["say"]));
+    let line = "POST /v1/messages?channel=chat:a";
+    server.ask(line, &[&say], r#"{"event":"say"}"#).await.ok();
+    server.ask(line, &[&say], r#"{"event":"shout"}"#).await.refused(403, "forbidden");
+    let many = r#"{"messages":[{"channel":"chat:a","event":"say"},{"channel":"chat:a"}]}"#;
+    let results = server.ask("POST /v1/messages", &[&say], many).await.ok()["results"].clone();
+    assert_eq!((&results[0]["offset"], &results[1]["error"]["code"]), (&json!(2), &json!("forbidden")));
+}

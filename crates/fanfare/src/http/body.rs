@@ -50,10 +50,7 @@ impl App {
 pub async fn read(app: &App, headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Held, Problem> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {
-        // Whoever waits for 100 Continue has sent nothing; reading would ask for it.
-        if !headers.contains_key(header::EXPECT) {
-            discard(body);
-        }
+        leave_unread(headers, body);
         return Err(too_large(limit));
     }
     let budget = app.node.hub.budget().clone();
@@ -90,6 +87,14 @@ async fn gather(body: &mut Body, held: &mut Held, limit: usize) -> Result<(), Pr
 fn too_large(limit: usize) -> Problem {
     Problem::new(Code::TooLarge, format!("the body is larger than {limit} bytes"))
         .remedy("send less at once, or raise limits.body_bytes (limits.publish_many_bytes for many messages)")
+}
+
+/// Lets go of the body of a request that is refused for another reason.
+pub fn leave_unread(headers: &HeaderMap, body: Body) {
+    // Whoever waits for 100 Continue has sent nothing; reading would ask for it.
+    if !headers.contains_key(header::EXPECT) {
+        discard(body);
+    }
 }
 
 /// Throws the rest away beside the answer: closing a socket with unread input resets it, and the answer would be lost.

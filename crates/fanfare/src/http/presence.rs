@@ -6,13 +6,13 @@ use axum::{
     extract::{Request, State},
 };
 use fanfare_hub::Entering;
-use fanfare_protocol::{Code, Problem, Reply, Right, json, options::members_from_query};
+use fanfare_protocol::{ChannelName, Code, Problem, Reply, Right, json, options::members_from_query};
 use fanfare_session::checks;
 use fanfare_transport::{Caller, query};
 use http::request::Parts;
 
 use super::{
-    Shared,
+    App, Shared,
     answer::{self, Answer},
     body,
     target::Target,
@@ -41,10 +41,11 @@ pub async fn enter(
     Target(channel): Target,
     request: Request,
 ) -> Answer {
-    with_session(&caller)?;
-    who::may(&app, &caller, Right::Enter, &channel)?;
-    checks::check_presence(&*app.node.rules, &channel)?;
     let (parts, body) = request.into_parts();
+    if let Err(problem) = may_enter(&app, &caller, &parts, &channel).await {
+        body::leave_unread(&parts.headers, body);
+        return Err(problem.into());
+    }
     let body = body::read(&app, &parts.headers, body, app.body_limits().body_bytes).await?;
     let data = json::presence_data(&body)?;
     checks::check_size(&app.node.rules.limits(), &data)?;
@@ -58,6 +59,19 @@ pub async fn enter(
     };
     app.node.hub.enter(&channel, entering).await?;
     Ok(answer::json(json::reply(&Reply::Done)))
+}
+
+/// Members are seen by each other: where the application decides who may see them, it decides who may be one.
+async fn may_enter(
+    app: &App,
+    caller: &Caller,
+    request: &Parts,
+    channel: &ChannelName,
+) -> Result<(), Problem> {
+    with_session(caller)?;
+    who::may(app, caller, Right::Enter, channel)?;
+    checks::check_presence(&*app.node.rules, channel)?;
+    who::may_read(app, caller, request, channel, true).await
 }
 
 /// `DELETE`: leaves at once.

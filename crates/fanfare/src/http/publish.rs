@@ -16,6 +16,7 @@ use super::{
     answer::{self, Answer},
     body,
     target::MaybeTarget,
+    who,
 };
 
 /// `POST` of messages: one where the request names a channel, else many.
@@ -27,6 +28,10 @@ pub async fn publish(
 ) -> Answer {
     let begun = Instant::now();
     let (parts, body) = request.into_parts();
+    if let Err(problem) = may_publish(&app, &caller, channel.as_ref()) {
+        body::leave_unread(&parts.headers, body);
+        return Err(problem.into());
+    }
     let limits = app.body_limits();
     let limit = if channel.is_some() { limits.body_bytes } else { limits.publish_many_bytes };
     let body = body::read(&app, &parts.headers, body, limit).await?;
@@ -35,6 +40,28 @@ pub async fn publish(
         Some(channel) => publisher.one(begun, &body, channel).await,
         None => publisher.many(begun, &body, limits.publish_many_messages).await,
     }
+}
+
+/// Asked before the body is read, so that a stranger who may not publish costs no memory: whether the caller may publish to the channel some
+/// event, and without one, anything anywhere. Each message is checked again when it is known.
+fn may_publish(app: &App, caller: &Caller, channel: Option<&ChannelName>) -> Result<(), Problem> {
+    if let Some(channel) = channel {
+        return who::may(app, caller, Right::Publish, channel);
+    }
+    let (identity, right) = (&*caller.identity, Right::Publish);
+    let granted = identity.api_key.is_some() || identity.grants.iter().any(|grant| grant.allow.has(right));
+    let anonymous = identity.is_anonymous();
+    // Without the configuration at hand nothing is known of namespaces.
+    let open = app.live.as_ref().is_none_or(|live| {
+        live.config().namespaces.values().any(|namespace| {
+            namespace.anonymous.has(right) || (!anonymous && namespace.authenticated.has(right))
+        })
+    });
+    if granted || open {
+        return Ok(());
+    }
+    let code = if anonymous { Code::Unauthorized } else { Code::Forbidden };
+    Err(Problem::new(code, "there is no channel that this request may publish to"))
 }
 
 /// Who publishes, and what decides about it.
