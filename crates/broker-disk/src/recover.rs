@@ -1,12 +1,16 @@
 //! What the segments of a directory say, read once at the start.
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+};
 
 use fanfare_broker::Policies;
 use fanfare_protocol::{ChannelName, Epoch};
 
 use crate::{
     Cut, DiskSettings, OpenError,
-    frame::{Kind, LOOSE, REMEMBERED},
+    frame::{Kind, LOOSE, REMEMBERED, SEGMENT_HEADER},
     ids::SeenIds,
     keys::{KeyIndex, Keyed},
     log::Log,
@@ -62,17 +66,28 @@ pub(crate) fn recover(
         move |error| OpenError::Io { path, error }
     };
     let mut files = segment::list(directory).map_err(io(directory))?;
-    if let Some((id, path)) = files.last() {
-        let begun = std::fs::read(path).map_err(io(path))?;
-        if begun.len() < crate::frame::SEGMENT_HEADER && segment::file_name(*id).len() > 4 {
+    if let Some((_, path)) = files.last() {
+        let begun = std::fs::metadata(path).map_err(io(path))?.len();
+        if begun < SEGMENT_HEADER as u64 {
             // A crash while the segment was begun; nothing was in it.
             std::fs::remove_file(path).map_err(io(path))?;
             files.pop();
         }
     }
     let newest = files.last().map(|(id, _)| *id);
-    for (id, path) in files {
-        let bytes = std::fs::read(&path).map_err(io(&path))?;
+    // One thread reads the next segment while this one goes through the last.
+    let (ahead, read) = mpsc::sync_channel(1);
+    let reader = thread::Builder::new().name("log-recovery".to_owned()).spawn(move || {
+        for (id, path) in files {
+            let bytes = std::fs::read(&path);
+            if ahead.send((id, path, bytes)).is_err() {
+                break;
+            }
+        }
+    });
+    reader.map_err(io(directory))?;
+    for (id, path, bytes) in read {
+        let bytes = bytes.map_err(io(&path))?;
         let damaged = |at: u64, what| OpenError::Damaged { path: path.clone(), at, what };
         if !segment::begins_rightly(&bytes, id) {
             return Err(damaged(0, "it does not begin as a segment does"));

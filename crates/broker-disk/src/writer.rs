@@ -116,6 +116,7 @@ impl Writer {
         }
         self.segment.sync()?;
         let next = Segment::create(&self.shared.directory, self.segment.id + 1)?;
+        next.sync()?;
         sync_directory(&self.shared.directory)?;
         let full = std::mem::replace(&mut self.segment, Arc::new(next));
         self.marked = 0;
