@@ -1,7 +1,8 @@
 //! The first request of a plain TCP connection: WebSocket, SSE and stream go to lean drivers, all else to an HTTP server through a
 //! [`Rewind`]. An HTTP server's buffers alone cost more than an idle connection may.
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use fanfare_protocol::Problem;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,15 +12,21 @@ use tokio::{
 
 use crate::{
     driver::Driver,
+    head::HeadEnd,
     node::Node,
     plan::{Plan, Transport, plan},
+    refusal::Refusal,
     rewind::Rewind,
     routes::one_way_headers,
     socket::Tcp,
 };
 
+/// How a request that may be lean begins.
+const GET: &[u8] = b"GET ";
 /// Head lines looked at; a request with more goes to the HTTP server.
 const HEADERS: usize = 64;
+/// How long the client of a refused request may take to read the answer and to leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A head up to this size may be lean.
 const LEAN_HEAD: usize = 16 << 10;
 
@@ -39,9 +46,13 @@ pub async fn accept(node: &Arc<Node>, mut stream: TcpStream) -> Accepted {
     };
     let Some((parts, length)) = parsed else { return Accepted::Http(Rewind::new(stream, head)) };
     let Some(transport) = lean_transport(&parts) else { return Accepted::Http(Rewind::new(stream, head)) };
-    let Ok(plan) = plan(node, transport, &parts).await else {
-        // The same request is refused there, with a whole answer.
-        return Accepted::Http(Rewind::new(stream, head));
+    let plan = match plan(node, transport, &parts).await {
+        Ok(plan) => plan,
+        Err(problem) => {
+            // Here and not by the HTTP server, which would ask whoever decides a second time.
+            refuse(node, &mut stream, problem).await;
+            return Accepted::Taken;
+        }
     };
     drop(parts);
     let answer = answer(&plan);
@@ -53,43 +64,54 @@ pub async fn accept(node: &Arc<Node>, mut stream: TcpStream) -> Accepted {
     Accepted::Taken
 }
 
+/// Answers a request that is refused; the connection ends with it.
+async fn refuse(node: &Node, stream: &mut TcpStream, problem: Problem) {
+    node.errors.count(problem.code);
+    let told = async {
+        stream.write_all(&Refusal(problem).to_http1()).await?;
+        stream.shutdown().await?;
+        // What came after the request is thrown away: a socket closed with unread input is reset, and the answer lost.
+        let mut scratch = [0; 512];
+        while stream.read(&mut scratch).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whoever does not read its refusal in time does without.
+    let _ = timeout(LAST_WORDS, told).await;
+}
+
 /// What was read, and the head in it if it is one.
 type Head = (Vec<u8>, Option<(Parts, usize)>);
 
 /// None when the client went away first.
 async fn read_head(stream: &mut TcpStream) -> Option<Head> {
     let mut head = Vec::with_capacity(1024);
+    let mut end = HeadEnd::default();
     loop {
         if stream.read_buf(&mut head).await.ok()? == 0 {
             return if head.is_empty() { None } else { Some((head, None)) };
         }
-        match parse(&head) {
-            Parsed::Whole(parts, length) => return Some((head, Some((*parts, length)))),
-            Parsed::Partial if head.len() < LEAN_HEAD => {}
-            Parsed::Partial | Parsed::Other => return Some((head, None)),
+        // Cheaply turns away what is no GET before the whole head is there (uploads, HTTP/2).
+        let beginning = head.get(..head.len().min(GET.len())).unwrap_or_default();
+        if !GET.starts_with(beginning) {
+            return Some((head, None));
+        }
+        if end.find(&head).is_some() {
+            let parsed = parse(&head);
+            return Some((head, parsed));
+        }
+        if head.len() >= LEAN_HEAD {
+            return Some((head, None));
         }
     }
 }
 
-enum Parsed {
-    Whole(Box<Parts>, usize),
-    Partial,
-    Other,
-}
-
-fn parse(head: &[u8]) -> Parsed {
-    // Cheaply turns away what is no GET before the whole head is there (uploads, HTTP/2).
-    if !head.starts_with(b"GET ") && !b"GET ".starts_with(head.get(..head.len().min(4)).unwrap_or_default()) {
-        return Parsed::Other;
-    }
+/// A whole head and its length; none if it is one that the HTTP server should judge.
+fn parse(head: &[u8]) -> Option<(Parts, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {
-        Ok(httparse::Status::Complete(length)) => {
-            build(&request).map_or(Parsed::Other, |parts| Parsed::Whole(Box::new(parts), length))
-        }
-        Ok(httparse::Status::Partial) => Parsed::Partial,
-        Err(_) => Parsed::Other,
+        Ok(httparse::Status::Complete(length)) => Some((build(&request)?, length)),
+        Ok(httparse::Status::Partial) | Err(_) => None,
     }
 }
 

@@ -5,6 +5,7 @@ pub mod authorizer;
 mod body;
 mod driver;
 mod forms;
+mod head;
 mod lean;
 mod link;
 pub mod node;
@@ -18,6 +19,7 @@ mod socket;
 
 pub use access::Caller;
 pub use authorizer::{Asker, Authorizer, Decision, ask_reading};
+pub use head::HeadEnd;
 pub use lean::{Accepted, accept};
 pub use node::{Node, NodeRules, TransportLimits};
 pub use plan::check_reading;

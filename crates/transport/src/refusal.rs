@@ -16,9 +16,31 @@ impl From<Problem> for Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(json::problem_document(&self.0)));
+impl Refusal {
+    /// The whole answer in the bytes of HTTP/1.1, for a connection that no HTTP server holds and that ends with it.
+    pub(crate) fn to_http1(&self) -> Vec<u8> {
+        let mut answer = Response::new(());
+        self.describe(&mut answer);
+        let body = json::problem_document(&self.0);
+        let status = answer.status();
+        let mut out =
+            format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default())
+                .into_bytes();
+        for (name, value) in answer.headers() {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        // As on every answer: what is told depends on where the asking page is from.
+        let rest = format!("vary: origin\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        out.extend_from_slice(rest.as_bytes());
+        out.extend_from_slice(&body);
+        out
+    }
+
+    /// Status and headers.
+    fn describe<B>(&self, response: &mut Response<B>) {
         *response.status_mut() =
             StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
@@ -30,6 +52,13 @@ impl IntoResponse for Refusal {
         if self.0.code.status() == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(json::problem_document(&self.0)));
+        self.describe(&mut response);
         response.extensions_mut().insert(self.0.code);
         response
     }

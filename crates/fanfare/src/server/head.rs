@@ -2,7 +2,7 @@
 //! large gets its answer (a server that closes with unread input resets the connection, and the answer is lost).
 use std::{io, time::Duration};
 
-use fanfare_transport::Rewind;
+use fanfare_transport::{HeadEnd, Rewind};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -20,7 +20,9 @@ const TOO_MANY: &str = r#"{"type":"about:blank","title":"Limit exceeded","status
 /// Reads until the head is whole. None when there is nothing to serve: it was too large and answered so, or the client went away.
 pub(crate) async fn complete(rewind: Rewind<TcpStream>, limit: usize) -> Option<Rewind<TcpStream>> {
     let (mut stream, mut early) = rewind.into_parts();
-    while !is_whole(&early) {
+    let mut end = HeadEnd::default();
+    let mut length = end.find(&early);
+    while length.is_none() && !is_http2(&early) {
         if early.len() > limit {
             refuse(stream, "431 Request Header Fields Too Large", TOO_LARGE).await;
             return None;
@@ -30,8 +32,9 @@ pub(crate) async fn complete(rewind: Rewind<TcpStream>, limit: usize) -> Option<
             // Half a request: the HTTP server knows what to say.
             break;
         }
+        length = end.find(&early);
     }
-    if head_length(&early).is_some_and(|length| length > limit) {
+    if length.is_some_and(|length| length > limit) {
         refuse(stream, "431 Request Header Fields Too Large", TOO_LARGE).await;
         return None;
     }
@@ -43,19 +46,8 @@ pub(crate) async fn turn_away(stream: TcpStream) {
     refuse(stream, "429 Too Many Requests", TOO_MANY).await;
 }
 
-fn is_whole(early: &[u8]) -> bool {
-    let beginning = early.get(..early.len().min(PREFACE.len())).unwrap_or_default();
-    beginning == PREFACE || head_length(early).is_some()
-}
-
-/// Where the head ends. Bare line feeds count as line ends (RFC 9112 section 2.2).
-fn head_length(early: &[u8]) -> Option<usize> {
-    let ends = early.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-    ends.map(|(at, _)| at).find_map(|at| match early.get(at + 1..) {
-        Some([b'\n', ..]) => Some(at + 2),
-        Some([b'\r', b'\n', ..]) => Some(at + 3),
-        _ => None,
-    })
+fn is_http2(early: &[u8]) -> bool {
+    early.starts_with(PREFACE)
 }
 
 async fn refuse(mut stream: TcpStream, status: &str, body: &str) {
@@ -79,12 +71,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_whole_after_its_empty_line() {
-        assert_eq!(head_length(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest"), Some(27));
-        assert_eq!(head_length(b"GET / HTTP/1.1\nHost: a\n\nrest"), Some(24));
-        assert_eq!(head_length(b"GET / HTTP/1.1\r\nHost: a\r\n"), None);
-        assert!(is_whole(b"PRI * HTTP/2.0\r\n"));
-        assert!(!is_whole(b"PRI * HTTP"));
-        assert!(!is_whole(b""));
+    fn http2_is_known_by_its_preface() {
+        assert!(is_http2(b"PRI * HTTP/2.0\r\n"));
+        assert!(!is_http2(b"PRI * HTTP"));
+        assert!(!is_http2(b"GET / HTTP/1.1\r\n\r\n"));
+        assert!(!is_http2(b""));
     }
 }
