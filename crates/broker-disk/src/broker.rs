@@ -18,12 +18,14 @@ use crate::{
     answer::answer,
     append::{self, ServerIds},
     channels::Channel,
+    counters::{Counters, Usage},
     keeper::Keeper,
     open::{Store, open},
     pool::Pool,
     queue::{Pending, Queue, What},
     reads::{Reading, known_bounds, nothing, read_nothing},
     record::write_renew,
+    segment,
     shared::Shared,
     syncer::{self, Syncing},
     writer::Writer,
@@ -60,6 +62,7 @@ impl DiskBroker {
             channels,
             sink: OnceLock::new(),
             now_ms: AtomicU64::new(newest_ms),
+            counters: Arc::default(),
             sealed: Mutex::new(sealed.into_iter().map(|segment| (segment, newest_ms)).collect()),
             settings: settings.clone(),
         });
@@ -83,7 +86,7 @@ impl DiskBroker {
         if let Some(every) = settings.keep_every {
             threads.push(spawn("log-keeper", Box::new(move || of_keeper.run(&kept, every)))?);
         }
-        let pool = Pool::new(settings.readers.max(1)).map_err(io)?;
+        let pool = Pool::new(settings.readers.max(1), shared.counters.clone()).map_err(io)?;
         let threads = Mutex::new(threads);
         Ok(Self { shared, ids: ServerIds::new(), pool, keeper, opened, threads })
     }
@@ -91,6 +94,27 @@ impl DiskBroker {
     /// What was found in the directory.
     pub fn opened(&self) -> &Opened {
         &self.opened
+    }
+
+    /// The figures.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// What the log takes on disk now, asked of the system.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn usage(&self) -> io::Result<Usage> {
+        let mut usage = Usage::default();
+        for (_, path) in segment::list(&self.shared.directory)? {
+            // A segment may go between the two looks.
+            if let Ok(file) = std::fs::metadata(path) {
+                usage.segments += 1;
+                usage.bytes += file.len();
+            }
+        }
+        Ok(usage)
     }
 
     /// Lets go on disk of what retention no longer needs, now; the broker does it by itself every so often.

@@ -7,6 +7,7 @@ mod answer;
 mod append;
 mod broker;
 mod channels;
+mod counters;
 mod directory;
 mod draft;
 mod fetch;
@@ -32,4 +33,5 @@ mod window;
 mod writer;
 
 pub use broker::DiskBroker;
+pub use counters::{Counters, Usage};
 pub use settings::{Cut, DiskSettings, OpenError, Opened};

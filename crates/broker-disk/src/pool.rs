@@ -8,18 +8,19 @@ use fanfare_broker::Answer;
 use fanfare_protocol::{Code, Problem};
 use parking_lot::Mutex;
 
-use crate::answer::answer;
+use crate::{answer::answer, counters::Counters};
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that take reads in turn. They end when the pool is dropped and nothing waits.
 pub(crate) struct Pool {
     jobs: mpsc::Sender<Job>,
+    counters: Arc<Counters>,
 }
 
 impl Pool {
-    /// So many threads.
-    pub fn new(threads: usize) -> std::io::Result<Self> {
+    /// So many threads, whose queue is counted.
+    pub fn new(threads: usize, counters: Arc<Counters>) -> std::io::Result<Self> {
         let (jobs, taken) = mpsc::channel::<Job>();
         let taken = Arc::new(Mutex::new(taken));
         for number in 0..threads {
@@ -34,7 +35,7 @@ impl Pool {
                 }
             })?;
         }
-        Ok(Self { jobs })
+        Ok(Self { jobs, counters })
     }
 
     /// Has a read done. One whose asker has gone meanwhile is done all the same.
@@ -43,7 +44,13 @@ impl Pool {
         read: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Answer<'a, Result<T, Problem>> {
         let (reply, awaited) = answer();
-        let _ = self.jobs.send(Box::new(move || reply.send(read())));
+        let counters = self.counters.clone();
+        counters.reads.inc();
+        let _ = self.jobs.send(Box::new(move || {
+            let result = read();
+            counters.reads.dec();
+            reply.send(result);
+        }));
         Box::pin(async move {
             awaited.await.unwrap_or_else(|| Err(Problem::new(Code::Internal, "a reading thread ended")))
         })

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     DiskSettings,
     channels::{Channel, Channels},
+    counters::Counters,
     log::{Context, Log},
     queue::{Entry, Queue},
     segment::Segment,
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub queue: Queue,
     pub sink: OnceLock<Arc<dyn Sink>>,
     pub now_ms: AtomicU64,
+    pub counters: Arc<Counters>,
     /// Full segments, and when (by [`Shared::now_ms`]) each was filled.
     pub sealed: Mutex<Vec<(Arc<Segment>, u64)>>,
 }

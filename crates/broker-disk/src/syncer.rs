@@ -1,9 +1,10 @@
 //! The one thread that syncs. While it does, the writer goes on; the next sync takes all that came meanwhile.
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
+    counters::Counters,
     directory::Directory,
     queue::{Pending, What, broken, same_channel},
     segment::Segment,
@@ -70,7 +71,9 @@ pub(crate) fn run(shared: &Shared, syncing: &Syncing, directory: &Directory) {
         // Segments come in order and all but the newest were synced when they were full.
         let Some((segment, _)) = waiting.last() else { continue };
         let (id, len) = (segment.id, segment.len());
+        let begun = Instant::now();
         if !failed && let Err(error) = segment.sync() {
+            shared.counters.write_errors.inc();
             // After a failed sync nobody knows what is on disk, and a second one may lie.
             tracing::error!(%error, segment = %segment.path.display(), "the log cannot be synced: nothing more is accepted");
             shared.queue.break_down();
@@ -78,11 +81,25 @@ pub(crate) fn run(shared: &Shared, syncing: &Syncing, directory: &Directory) {
         }
         let all: Vec<_> = waiting.into_iter().flat_map(|(_, to_sync)| to_sync).collect();
         if failed {
+            shared.counters.refused.add(messages(&all));
             all.into_iter().for_each(refuse);
         } else {
+            count(&shared.counters, begun, messages(&all));
             syncing.state.lock().synced = (id, len);
             synced(shared, all, directory);
         }
+    }
+}
+
+fn messages(all: &[ToSync]) -> u64 {
+    all.iter().filter(|to_sync| to_sync.pending.entry().is_some()).count() as u64
+}
+
+fn count(counters: &Counters, begun: Instant, messages: u64) {
+    counters.commits.inc();
+    counters.sync_us.record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+    if messages > 0 {
+        counters.commit_messages.record(messages);
     }
 }
 

@@ -100,6 +100,7 @@ impl Writer {
             if let Err(error) = self.segment.append(&self.buffer) {
                 return self.fail(placed, &error);
             }
+            self.shared.counters.written_bytes.add(self.buffer.len() as u64);
             self.dirty_since.get_or_insert_with(Instant::now);
         }
         self.buffer.shrink_to(1 << 20);
@@ -210,6 +211,7 @@ impl Writer {
                 if let What::Message(entry) = &placed.pending.what {
                     let message = &entry.message;
                     log.written = message.offset;
+                    self.shared.counters.written.inc();
                     log.runs.push(&self.segment, message.offset, placed.at, message.time, entry.weight);
                     if entry.loose {
                         self.loose.insert(log.number, (channel.clone(), Instant::now()));
@@ -269,6 +271,7 @@ impl Writer {
     /// Takes back a batch that could not be written, and all that waits behind it.
     fn fail(&self, placed: Vec<Placed>, error: &io::Error) {
         tracing::error!(%error, segment = %self.segment.path.display(), "the log cannot be written");
+        self.shared.counters.write_errors.inc();
         let problem = unwritable(&error.to_string());
         let behind = self.shared.queue.fail();
         let all = placed.into_iter().chain(behind.into_iter().map(unplaced));
@@ -283,6 +286,7 @@ impl Writer {
             let mut log = channel.log.lock();
             log.unsynced -= u32::from(counted);
             if let What::Message(entry) = &pending.what {
+                self.shared.counters.refused.inc();
                 let had = log.assigned > 0;
                 log.take_back();
                 if had && log.assigned == 0 {

@@ -5,6 +5,7 @@ pub mod broker;
 pub mod budget;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod figure;
 pub mod memory;
 pub mod policy;
 pub mod read;
@@ -12,6 +13,7 @@ pub mod read;
 pub use append::{Append, Appending, Author};
 pub use broker::{Answer, Broker, Sink};
 pub use budget::Budget;
+pub use figure::{Count, Level, Spread};
 pub use memory::{MemoryBroker, MemorySettings};
 pub use policy::{ChannelPolicy, Policies};
 pub use read::{Bound, Bounds, ChannelInfo, Keyed, KeyedSlice, Lost, Read, ReadBack, Slice};

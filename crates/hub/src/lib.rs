@@ -9,6 +9,7 @@ mod clock;
 mod connection;
 mod counters;
 mod directory;
+mod fallen;
 mod form;
 mod hub;
 mod maintain;
@@ -19,6 +20,7 @@ mod presence;
 mod publish;
 mod pump;
 mod reader;
+mod readers;
 mod registry;
 mod roster;
 mod round;
@@ -30,10 +32,11 @@ mod tail;
 #[cfg(test)]
 mod test_support;
 mod wheel;
+mod write;
 
 pub use clock::unix_ms;
 pub use connection::{Connection, Notice, Pulled, Socket};
-pub use counters::{Count, Counters, Level, Spread};
+pub use counters::Counters;
 pub use directory::{Directory, Listed};
 pub use form::{Form, WireForm};
 pub use hub::{Hub, HubRules, Slow, Spawn};

@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use fanfare_hub::Spread;
+use fanfare_broker::Spread;
 use fanfare_protocol::{Code, Problem};
 use fanfare_transport::{Node, access};
 use http::{HeaderValue, header};
