@@ -4,6 +4,7 @@
 //! across an await.
 
 mod assemble;
+mod beginning;
 mod channel;
 mod clock;
 mod connection;
@@ -22,6 +23,7 @@ mod pump;
 mod reader;
 mod readers;
 mod registry;
+mod replay;
 mod roster;
 mod round;
 mod segment;

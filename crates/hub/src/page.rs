@@ -9,10 +9,10 @@ use fanfare_protocol::{
 };
 
 use crate::{
+    beginning::beginning,
     hub::{Hub, Joined},
     place::Place,
     reader::KeyedPhase,
-    subscribe::plan,
 };
 
 /// Bytes of messages in one answer at most (one message more, when it alone is larger).
@@ -65,11 +65,11 @@ impl Hub {
         let policy = self.rules.policy(channel);
         let tail_from =
             self.registry.get(channel).and_then(|c| c.lock().tail.as_ref().map(|tail| tail.start().offset));
-        let plan = plan(start, &bounds, &policy, tail_from);
-        let offset = plan.after.unwrap_or(bounds.head);
+        let beginning = beginning(start, &bounds, &policy, tail_from);
+        let offset = beginning.after.unwrap_or(bounds.head);
         let at = Position { epoch: bounds.epoch, offset };
-        let follower = Follower { channel: channel.clone(), at, keyed: plan.keyed };
-        Ok(Following { follower, recovered: plan.recovered, gap: plan.gap, bounds })
+        let follower = Follower { channel: channel.clone(), at, keyed: beginning.keyed };
+        Ok(Following { follower, recovered: beginning.recovered, gap: beginning.gap, bounds })
     }
 
     /// Reads on for a follower, and moves it.

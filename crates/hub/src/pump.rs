@@ -10,12 +10,13 @@ use fanfare_protocol::{
 use crate::{
     assemble::Batch,
     channel::Channel,
-    connection::{Connection, Life, Stop},
+    connection::{Connection, Life},
     place::Place,
     reader::{KeyedPhase, Kind, PresentPhase, Reader, ReaderKey, State},
     segment::Segment,
     shard::Pace,
     tail::{READ_BYTES, TailRead},
+    write::Stop,
 };
 
 /// Writes a driver's turn.

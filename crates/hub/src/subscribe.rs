@@ -1,18 +1,17 @@
 //! Attaching a reader: where it begins, what it is told, and the one step that joins the past to the live messages.
 use std::{sync::Arc, time::Duration};
 
-use fanfare_broker::{Bound, Bounds, ChannelPolicy, Keyed, Read};
+use fanfare_broker::Bounds;
 use fanfare_protocol::{
-    ChannelName, ClientId, Code, Epoch, Position, Problem, Start, SubscribeOptions,
-    event::{Gap, GapReason},
+    ChannelName, ClientId, Code, Epoch, Position, Problem, Start, SubscribeOptions, event::Gap,
 };
 
 use crate::{
+    beginning::{Beginning, beginning},
     channel::Channel,
     connection::{Connection, Notice},
-    hub::{Hub, Slow},
+    hub::Hub,
     place::Place,
-    pump::{Fetch, Fetched, Range, Slow as SlowReader},
     reader::{KeyedPhase, Kind, PresentPhase, Reader, State},
     shard::Pace,
 };
@@ -31,50 +30,6 @@ pub struct Begun {
     pub replay: u64,
     /// What follows is what comes after this position.
     pub after: Position,
-}
-
-/// A start worked out against a log's bounds.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Plan {
-    /// Read on from here; none means from the head, whatever it is by then.
-    pub after: Option<u64>,
-    /// The newest per key first.
-    pub keyed: Option<KeyedPhase>,
-    /// What `since` came to.
-    pub recovered: Option<bool>,
-    /// Told before the first message.
-    pub gap: Option<GapReason>,
-}
-
-/// Works out where a reader begins. `tail_from`: the tail still holds everything after this offset.
-pub fn plan(start: &Start, bounds: &Bounds, policy: &ChannelPolicy, tail_from: Option<u64>) -> Plan {
-    let fresh = |recovered, gap: Option<GapReason>| {
-        let mut plan = Plan { after: None, keyed: None, recovered, gap };
-        if start.snapshot && policy.keyed {
-            plan.after = Some(0);
-            plan.keyed = Some(KeyedPhase { until: bounds.head, tombstones_after: bounds.head });
-        } else if let Some(last) = start.last {
-            plan.after = Some(bounds.head.saturating_sub(last).max(bounds.oldest.saturating_sub(1)));
-        } else if gap.is_some() {
-            plan.after = Some(bounds.oldest.saturating_sub(1));
-        }
-        plan
-    };
-    let Some(since) = start.since else { return fresh(None, None) };
-    if since.epoch != bounds.epoch || since.offset > bounds.head {
-        return fresh(Some(false), Some(GapReason::Epoch));
-    }
-    let retained = since.offset + 1 >= bounds.oldest;
-    // Without history a cursor is honoured while memory still holds what follows it.
-    let in_tail = policy.size == 0 && tail_from.is_some_and(|from| since.offset >= from);
-    if retained || in_tail {
-        return Plan { after: Some(since.offset), keyed: None, recovered: Some(true), gap: None };
-    }
-    if start.snapshot && policy.keyed && since.offset >= bounds.tombstones_after {
-        let phase = KeyedPhase { until: bounds.head, tombstones_after: since.offset };
-        return Plan { after: Some(since.offset), keyed: Some(phase), recovered: Some(true), gap: None };
-    }
-    fresh(Some(false), Some(GapReason::Expired))
 }
 
 impl Hub {
@@ -138,20 +93,22 @@ impl Hub {
             // From here on the old reader writes nothing, so that a seek goes on exactly where it stood.
             *stood = self.take_out(connection, name).or(*stood);
             let mut place = None;
-            let plan = match *stood {
+            let beginning = match *stood {
                 Some((epoch, at, keyed)) if options.start == Start::default() && epoch == bounds.epoch => {
                     place = Some(at);
-                    Plan { after: Some(at.offset), keyed, recovered: None, gap: None }
+                    Beginning { after: Some(at.offset), keyed, recovered: None, gap: None }
                 }
                 Some((epoch, at, _)) if options.start == Start::default() => {
                     let since = Some(Position { epoch, offset: at.offset });
                     let start = Start { since, ..Start::default() };
-                    Plan { recovered: None, ..plan(&start, &bounds, &policy, tail_from) }
+                    Beginning { recovered: None, ..beginning(&start, &bounds, &policy, tail_from) }
                 }
-                _ => plan(&options.start, &bounds, &policy, tail_from),
+                _ => beginning(&options.start, &bounds, &policy, tail_from),
             };
-            let replay = self.count_replay(name, &plan, &bounds, skip, options.rate.is_some()).await?;
-            if let Some(begun) = self.attach(connection, channel, wish, (&plan, place), replay, &bounds)? {
+            let replay = self.count_replay(name, &beginning, &bounds, skip, options.rate.is_some()).await?;
+            if let Some(begun) =
+                self.attach(connection, channel, wish, (&beginning, place), replay, &bounds)?
+            {
                 return Ok(begun);
             }
         }
@@ -177,7 +134,7 @@ impl Hub {
         connection: &Arc<Connection>,
         channel: &Arc<Channel>,
         wish: &Wish<'_>,
-        (plan, place): (&Plan, Option<Place>),
+        (beginning, place): (&Beginning, Option<Place>),
         (replay, upto): (u64, u64),
         bounds: &Bounds,
     ) -> Result<Option<Begun>, Problem> {
@@ -192,12 +149,12 @@ impl Hub {
             return Ok(None);
         }
         let begins =
-            plan.after.map_or(head, |after| if after == head.offset { head } else { Place::at(after) });
+            beginning.after.map_or(head, |after| if after == head.offset { head } else { Place::at(after) });
         let cursor = place.unwrap_or(begins);
         // The broker may be ahead of what was delivered here: what is counted as the past lies up to its head.
         let counted = upto.max(cursor.offset);
         let (told, late) = match tail.messages_after(Place::at(counted)) {
-            _ if plan.after.is_none() => (head.offset, 0),
+            _ if beginning.after.is_none() => (head.offset, 0),
             Some(messages) if skip.is_some() => {
                 let others = messages.filter(|(place, m)| place.ephemeral == 0 && skip != m.origin);
                 (head.offset.max(counted), others.count() as u64)
@@ -207,9 +164,9 @@ impl Hub {
             _ => (head.offset.max(counted), head.offset.saturating_sub(counted)),
         };
         let shard = state.shard(connection.form, Kind::Messages, pace);
-        let gap = plan.gap.map(|reason| Gap {
+        let gap = beginning.gap.map(|reason| Gap {
             channel: name.clone(),
-            after: Position { epoch, offset: plan.after.unwrap_or(head.offset) },
+            after: Position { epoch, offset: beginning.after.unwrap_or(head.offset) },
             reason,
         });
         let key = connection.insert(|generation| Reader {
@@ -222,7 +179,7 @@ impl Hub {
             cursor,
             state: State::Held,
             skip,
-            keyed: plan.keyed,
+            keyed: beginning.keyed,
             present: None,
             snapshot: options.start.snapshot,
             gap,
@@ -234,7 +191,7 @@ impl Hub {
         self.counters.subscriptions.inc();
         Ok(Some(Begun {
             head: Position { epoch, offset: told },
-            recovered: plan.recovered,
+            recovered: beginning.recovered,
             replay: replay + if options.rate.is_some() { 0 } else { late },
             after: Position { epoch, offset: cursor.offset },
         }))
@@ -274,54 +231,6 @@ impl Hub {
         Ok(())
     }
 
-    /// How many messages this reader will be sent up to the head, or as far as could be counted: that offset comes second.
-    async fn count_replay(
-        &self,
-        name: &ChannelName,
-        plan: &Plan,
-        bounds: &Bounds,
-        skip: Option<ClientId>,
-        conflated: bool,
-    ) -> Result<(u64, u64), Problem> {
-        let head = bounds.head;
-        let Some(after) = plan.after.filter(|after| *after < head) else { return Ok((0, head)) };
-        let mine = |m: &Arc<fanfare_protocol::Message>| skip.is_some() && m.origin == skip;
-        if let Some(phase) = plan.keyed {
-            let (mut after, mut count) = (after, 0);
-            while after < phase.until {
-                let tombstones_after = phase.tombstones_after;
-                let read =
-                    Keyed { after, until: phase.until, tombstones_after, limit: 10_000, bytes: 16 << 20 };
-                let slice = self.broker.read_keyed(name, read).await?;
-                count += slice.messages.iter().filter(|m| !mine(m)).count() as u64;
-                after = slice.next;
-            }
-            // What a seek left unread of the log behind its snapshot.
-            return Ok((count + head.saturating_sub(phase.until), head));
-        }
-        if skip.is_none() && !conflated {
-            return Ok((head - after, head));
-        }
-        let (mut at, mut count) = (after, 0);
-        let mut keys = std::collections::HashSet::new();
-        while at < head {
-            let after = Position { epoch: bounds.epoch, offset: at };
-            let read = Read { after, limit: 10_000, bytes: 16 << 20, bound: Bound::Held };
-            let messages = match self.broker.read(name, read).await? {
-                Ok(slice) => slice.messages,
-                // What a reader is owed beyond what the broker holds is in memory alone.
-                Err(_) => self.in_tail(name, after, usize::MAX, usize::MAX).unwrap_or_default(),
-            };
-            let Some(last) = messages.last() else { break };
-            at = last.offset;
-            for message in messages.iter().filter(|m| m.offset <= head && !mine(m)) {
-                count += 1;
-                keys.insert(message.key.clone());
-            }
-        }
-        Ok((if conflated { keys.len() as u64 } else { count }, at.min(head)))
-    }
-
     /// Detaches the reader of a channel: when this returns, nothing more of it is written.
     pub fn unsubscribe(&self, connection: &Arc<Connection>, name: &ChannelName) -> bool {
         let removed = connection.remove(name);
@@ -329,70 +238,6 @@ impl Hub {
             self.detach(connection, *key, reader);
         }
         !removed.is_empty()
-    }
-
-    /// Answers a connection's [`crate::Pumped::Fetch`].
-    ///
-    /// # Errors
-    /// `unavailable` when the broker cannot be reached: try again later.
-    pub async fn fetch(&self, fetch: &Fetch) -> Result<Fetched, Problem> {
-        match fetch.range {
-            Range::Log(read) => self.broker.read(&fetch.channel, read).await.map(Fetched::Log),
-            Range::Keyed(read) => self.broker.read_keyed(&fetch.channel, read).await.map(Fetched::Keyed),
-        }
-    }
-
-    /// After which offset something is left of a log, in the broker or in memory.
-    pub(crate) fn left_after(&self, channel: &ChannelName, bounds: &Bounds) -> u64 {
-        let held = bounds.held.saturating_sub(1);
-        let in_tail = self.registry.get(channel).and_then(|channel| {
-            let state = channel.lock();
-            let tail = state.tail.as_ref().filter(|tail| tail.epoch() == bounds.epoch)?;
-            Some(tail.start().offset)
-        });
-        in_tail.map_or(held, |start| start.min(held))
-    }
-
-    /// Decides how a reader goes on that fell off the log.
-    ///
-    /// # Errors
-    /// `slow_consumer` when the namespace closes such connections.
-    pub async fn fell_off(&self, connection: &Connection, slow: &SlowReader) -> Result<(), Problem> {
-        let bounds = if slow.channel.is_internal() || slow.lost.reason == GapReason::Epoch {
-            slow.lost.bounds
-        } else {
-            self.broker.bounds(&slow.channel).await?
-        };
-        let keyed = self.rules.policy(&slow.channel).keyed;
-        let policy = self.rules.slow(&slow.channel);
-        let same = slow.at.epoch == bounds.epoch;
-        let to = |offset| Position { epoch: bounds.epoch, offset };
-        let by_key = slow.snapshot || policy == Slow::Conflate;
-        if slow.channel.is_internal() {
-            connection.resume(slow, to(0), None, None);
-            return Ok(());
-        }
-        if keyed && by_key && same && slow.at.offset >= bounds.tombstones_after {
-            let phase = KeyedPhase { until: bounds.head, tombstones_after: slow.at.offset };
-            // Who did not ask for the keyed state hears that messages are missing.
-            let told = (!slow.snapshot).then_some(GapReason::Slow);
-            connection.resume(slow, slow.at, Some(phase), told);
-            return Ok(());
-        }
-        let reason = if same { GapReason::Slow } else { GapReason::Epoch };
-        if keyed && by_key {
-            let phase = KeyedPhase { until: bounds.head, tombstones_after: bounds.head };
-            connection.resume(slow, to(0), Some(phase), Some(reason));
-            return Ok(());
-        }
-        if policy == Slow::Close && same {
-            return Err(Problem::new(
-                Code::SlowConsumer,
-                format!("the log of {} no longer holds what this reader had not read", slow.channel),
-            ));
-        }
-        connection.resume(slow, to(self.left_after(&slow.channel, &bounds)), None, Some(reason));
-        Ok(())
     }
 }
 
@@ -416,7 +261,3 @@ fn window(rate: f64) -> Duration {
 fn gone() -> Problem {
     Problem::new(Code::Unavailable, "the connection has ended")
 }
-
-#[cfg(test)]
-#[path = "subscribe_tests.rs"]
-mod tests;

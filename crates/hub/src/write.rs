@@ -1,0 +1,176 @@
+//! Handing bytes to a connection's socket: a reader's part of a round, control frames, and what becomes of a write that was cut.
+use std::io;
+
+use fanfare_protocol::{Cursor, Event, Position};
+
+use crate::{
+    assemble::Batch,
+    connection::{Connection, Life, Out},
+    place::Place,
+    reader::{Kind, ReaderKey, State},
+    segment::Segment,
+};
+
+impl Connection {
+    /// Queues a gap and moves the carried cursor with it.
+    pub(crate) fn write_gap(
+        &self,
+        control: &mut Vec<u8>,
+        elements: Option<&mut Cursor>,
+        element: Option<usize>,
+        gap: fanfare_protocol::event::Gap,
+    ) {
+        if let (Some(cursor), Some(element)) = (elements, element) {
+            if let Some(place) = cursor.0.get_mut(element) {
+                *place = Some(gap.after);
+            }
+            self.form.0.cursor(cursor, control);
+        }
+        self.form.0.event(&Event::Gap(gap), control);
+    }
+
+    /// One reader's part of a round: the segment past its cursor in one write. Returns how many messages were handed over.
+    pub(crate) fn write_round(&self, key: ReaderKey, segment: &Segment, unix_ms: u64) -> usize {
+        let mut guard = self.lock();
+        let out = &mut *guard;
+        let Some(reader) = out.reader(key) else { return 0 };
+        if reader.state != State::InStep || out.life != Life::Open {
+            return 0;
+        }
+        let cursor = reader.cursor;
+        if reader.epoch == segment.epoch && cursor >= segment.to {
+            return 0;
+        }
+        let clear = out.control.is_empty() && !out.blocked && unix_ms < out.expires.min(reader.until);
+        // What changed among members is told in one piece: a reader that joined inside it asks the roster for its own.
+        let inside = reader.kind == Kind::Members && cursor > segment.from;
+        if !clear || inside || reader.epoch != segment.epoch || cursor < segment.from {
+            out.set_behind(key, &self.counters);
+            drop(guard);
+            self.wake();
+            return 0;
+        }
+        let wrote = if reader.skip.is_some() || out.elements.is_some() {
+            let batch = Batch::assemble(self.form, [segment], reader, out.elements.as_deref(), true);
+            let put = out.put(
+                key,
+                &batch.bytes,
+                segment.to,
+                |at| batch.cut(at),
+                |bytes| self.socket.try_write(bytes),
+            );
+            put.map(|()| batch.units.len())
+        } else {
+            let first = segment.first_after(cursor);
+            let start = segment.start(first);
+            let bytes = segment.bytes.get(start..).unwrap_or_default();
+            let cut = |at: usize| {
+                let (place, end) = segment.cut(start + at);
+                (place, end - start)
+            };
+            out.put(key, bytes, segment.to, cut, |bytes| self.socket.try_write(bytes))
+                .map(|()| segment.index.len() - first)
+        };
+        match wrote {
+            Ok(count) => count,
+            Err(stop) => {
+                if stop == Stop::Dead {
+                    out.life = Life::Dead;
+                } else {
+                    out.set_behind(key, &self.counters);
+                }
+                drop(guard);
+                self.wake();
+                0
+            }
+        }
+    }
+}
+
+/// Why a write did not take everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    /// The socket is full.
+    Full,
+    /// The connection is gone.
+    Dead,
+}
+
+impl Out {
+    /// Writes control frames until none is left.
+    pub(crate) fn flush_control(
+        &mut self,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Result<(), Stop> {
+        while let Some(rest) = self.control.get(self.control_at..).filter(|rest| !rest.is_empty()) {
+            match write(rest) {
+                Ok(0) => return Err(Stop::Dead),
+                Ok(n) => {
+                    self.accepted = true;
+                    self.control_at += n;
+                }
+                Err(error) => return Err(self.stopped(&error)),
+            }
+        }
+        self.control_at = 0;
+        // Freed, not cleared: an idle connection holds no buffer.
+        self.control = Vec::new();
+        Ok(())
+    }
+
+    /// Writes data for a reader whose cursor becomes `to` when all of it is taken. `cut` tells, for a number of bytes taken, the place of
+    /// the frame that holds the last of them and where that frame ends.
+    pub(crate) fn put(
+        &mut self,
+        key: ReaderKey,
+        bytes: &[u8],
+        to: Place,
+        cut: impl FnOnce(usize) -> (Place, usize),
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Result<(), Stop> {
+        debug_assert!(self.control.is_empty(), "data was written before control frames");
+        let taken = if bytes.is_empty() {
+            0
+        } else {
+            match write(bytes) {
+                Ok(0) => return Err(Stop::Dead),
+                Ok(n) => n,
+                Err(error) => return Err(self.stopped(&error)),
+            }
+        };
+        self.accepted |= taken > 0;
+        if taken == bytes.len() {
+            self.advance(key, to);
+            return Ok(());
+        }
+        let (place, end) = cut(taken);
+        if end > taken {
+            // The frame that was cut is completed before anything else, so its reader has passed it; what follows is read again.
+            self.control = bytes.get(taken..end).unwrap_or_default().to_vec();
+            self.control_at = 0;
+        }
+        self.blocked = true;
+        self.advance(key, place);
+        Err(Stop::Full)
+    }
+
+    fn advance(&mut self, key: ReaderKey, to: Place) {
+        let Some(reader) = self.reader_mut(key) else { return };
+        reader.cursor = to;
+        let (element, epoch) = (reader.element, reader.epoch);
+        if let (Some(element), Some(cursor)) = (element, self.elements.as_deref_mut())
+            && let Some(place) = cursor.0.get_mut(element)
+        {
+            *place = Some(Position { epoch, offset: to.offset });
+        }
+    }
+
+    fn stopped(&mut self, error: &io::Error) -> Stop {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.blocked = true;
+            Stop::Full
+        } else {
+            Stop::Dead
+        }
+    }
+}
