@@ -1,0 +1,51 @@
+// Builds dist/: minified ESM with shared chunks, and declarations. Private members (a leading underscore) get short names,
+// the same in every chunk, because all entries are built together.
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+process.chdir(root);
+
+const entries = ['index', 'react/index', 'rxjs/index', 'testing/index']
+  .map(name => ({ out: name, in: [`src/${name}.ts`, `src/${name}.tsx`].find(existsSync) }))
+  .filter(entry => entry.in);
+
+rmSync('dist', { recursive: true, force: true });
+await build({
+  entryPoints: entries,
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'neutral',
+  target: 'es2022',
+  minify: true,
+  mangleProps: /^_[a-z]/,
+  sourcemap: true,
+  sourcesContent: true,
+  chunkNames: 'chunks/[name]-[hash]',
+  external: ['react', 'react/jsx-runtime', 'rxjs', 'rxjs/testing'],
+  // React Server Components read the directive from the file's first statement; esbuild drops it from bundles.
+  plugins: [],
+  logLevel: 'warning',
+});
+await keepDirectives(entries);
+const tsc = path.join(path.dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
+execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+
+// Puts 'use client' back at the head of the bundles whose entry begins with it.
+async function keepDirectives(list) {
+  const { readFile, writeFile } = await import('node:fs/promises');
+  for (const entry of list) {
+    const source = await readFile(entry.in, 'utf8');
+    if (!/^\s*(\/\/[^\n]*\n|\/\*[\s\S]*?\*\/|\s)*['"]use client['"]/.test(source)) continue;
+    const out = `dist/${entry.out}.js`;
+    const text = await readFile(out, 'utf8');
+    if (!text.startsWith("'use client'") && !text.startsWith('"use client"'))
+      await writeFile(out, `'use client';${text}`);
+  }
+}

@@ -1,0 +1,3 @@
+export { CODES } from './codes.gen.ts';
+export { FanfareError } from './errors.ts';
+export type * from './types.ts';
