@@ -1,7 +1,7 @@
 //! A future that another thread answers, without a runtime.
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -68,22 +68,20 @@ impl<T> Future for Awaited<T> {
     }
 }
 
-impl<T> Awaited<T> {
-    /// Waits on this thread.
-    pub fn wait(self) -> Option<T> {
-        struct Unpark(std::thread::Thread);
-        impl std::task::Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
+/// Waits on this thread.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
         }
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        let (mut this, mut cx) = (self, Context::from_waker(&waker));
-        loop {
-            match Pin::new(&mut this).poll(&mut cx) {
-                Poll::Ready(value) => return value,
-                Poll::Pending => std::thread::park(),
-            }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
         }
     }
 }

@@ -51,8 +51,18 @@ impl DiskBroker {
     /// # Errors
     /// When another process has the directory, it is damaged elsewhere than at its end, or the system refuses.
     pub fn open(settings: DiskSettings, policies: Arc<dyn Policies>) -> Result<Self, OpenError> {
-        let Store { directory, channels, opened, sealed, newest, loose, newest_ms } =
-            open(&settings, policies.as_ref())?;
+        let store = open(&settings, policies.as_ref(), false)?;
+        Self::begin(settings, policies, store)
+    }
+
+    /// Opens a directory with a new segment, so that [`DiskBroker::squeeze_all`] reaches everything before it.
+    pub(crate) fn open_anew(settings: DiskSettings, policies: Arc<dyn Policies>) -> Result<Self, OpenError> {
+        let store = open(&settings, policies.as_ref(), true)?;
+        Self::begin(settings, policies, store)
+    }
+
+    fn begin(settings: DiskSettings, policies: Arc<dyn Policies>, store: Store) -> Result<Self, OpenError> {
+        let Store { directory, channels, opened, sealed, newest, loose, newest_ms } = store;
         let io = |error: io::Error| OpenError::Io { path: settings.directory.clone(), error };
         let log_directory = directory.log();
         let shared = Arc::new(Shared {
@@ -119,7 +129,12 @@ impl DiskBroker {
 
     /// Lets go on disk of what retention no longer needs, now; the broker does it by itself every so often.
     pub fn keep(&self) {
-        self.keeper.pass(&self.shared);
+        self.keeper.pass(&self.shared, false);
+    }
+
+    /// The same, however little it frees.
+    pub(crate) fn squeeze_all(&self) {
+        self.keeper.pass(&self.shared, true);
     }
 
     /// Has a channel read by the pool, or says that there is none.

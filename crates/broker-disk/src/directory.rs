@@ -51,6 +51,11 @@ impl Directory {
         Ok(Self { path: path.to_owned(), state: Mutex::new(None), _lock: lock })
     }
 
+    /// Opens and locks a directory that holds a store; none if it does not.
+    pub fn open_existing(path: &Path) -> Result<Option<Self>, OpenError> {
+        if path.join("store").exists() { Self::open(path).map(Some) } else { Ok(None) }
+    }
+
     /// Where the segments are.
     pub fn log(&self) -> PathBuf {
         self.path.join("log")
@@ -58,24 +63,7 @@ impl Directory {
 
     /// How the directory was left; none for a new one.
     pub fn left(&self) -> Result<Option<Left>, OpenError> {
-        let path = self.path.join("store");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(OpenError::Io { path, error }),
-        };
-        let damaged = || OpenError::Damaged {
-            path: path.clone(),
-            at: 0,
-            what: "it does not say \"fanfare store 1\" and an epoch",
-        };
-        let mut lines = text.lines();
-        let mut value = |name: &str| lines.next().and_then(|line| line.strip_prefix(name));
-        value(FORMAT).filter(|rest| rest.is_empty()).ok_or_else(damaged)?;
-        let epoch = value("epoch ").and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
-        let boot = value("boot ").ok_or_else(damaged)?.to_owned();
-        let clean = value("clean ").ok_or_else(damaged)? == "yes";
-        Ok(Some(Left { epoch, boot, clean }))
+        read_left(&self.path)
     }
 
     /// Says in the directory how it stands, durably.
@@ -104,6 +92,28 @@ impl Directory {
             None => Ok(()),
         }
     }
+}
+
+/// How a directory was left, as its file `store` says; none without one.
+pub(crate) fn read_left(directory: &Path) -> Result<Option<Left>, OpenError> {
+    let path = directory.join("store");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(OpenError::Io { path, error }),
+    };
+    let damaged = || OpenError::Damaged {
+        path: path.clone(),
+        at: 0,
+        what: "it does not say \"fanfare store 1\" and an epoch",
+    };
+    let mut lines = text.lines();
+    let mut value = |name: &str| lines.next().and_then(|line| line.strip_prefix(name));
+    value(FORMAT).filter(|rest| rest.is_empty()).ok_or_else(damaged)?;
+    let epoch = value("epoch ").and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
+    let boot = value("boot ").ok_or_else(damaged)?.to_owned();
+    let clean = value("clean ").ok_or_else(damaged)? == "yes";
+    Ok(Some(Left { epoch, boot, clean }))
 }
 
 /// This boot of the machine; none where the system does not say.

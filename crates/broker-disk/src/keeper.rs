@@ -43,7 +43,7 @@ impl Keeper {
                 return;
             }
             drop(stopped);
-            self.pass(shared);
+            self.pass(shared, false);
         }
     }
 
@@ -52,8 +52,8 @@ impl Keeper {
         self.stop.notify_all();
     }
 
-    /// Lets go of everything that retention does not need.
-    pub fn pass(&self, shared: &Shared) {
+    /// Lets go of what retention does not need: where it frees much, or (`all`) wherever it frees anything.
+    pub fn pass(&self, shared: &Shared, all: bool) {
         let _one_at_a_time = self.passing.lock();
         let ripe: Vec<Arc<Segment>> = {
             let sealed = shared.sealed.lock();
@@ -70,11 +70,11 @@ impl Keeper {
             }
             let live = census.live.get(&segment.id).copied().unwrap_or(0);
             // A message weighs at most a few times its bytes in the file: less than a third by weight is little on any count.
-            if live > segment.len() / 3 {
+            if live > segment.len() / 3 && !all {
                 continue;
             }
             let channels = census.channels.remove(&segment.id).unwrap_or_default();
-            if let Err(error) = squeeze(shared, &segment, &channels) {
+            if let Err(error) = squeeze(shared, &segment, &channels, all) {
                 tracing::warn!(%error, segment = %segment.path.display(), "a segment could not be squeezed");
             }
         }

@@ -29,6 +29,7 @@ mod settings;
 mod shared;
 mod squeeze;
 mod syncer;
+pub mod tools;
 mod window;
 mod writer;
 

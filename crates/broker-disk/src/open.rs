@@ -33,8 +33,8 @@ pub(crate) struct Store {
     pub newest_ms: u64,
 }
 
-/// Opens a directory.
-pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies) -> Result<Store, OpenError> {
+/// Opens a directory; `anew` with a segment of its own, so that all there was is in full ones.
+pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool) -> Result<Store, OpenError> {
     let directory = Directory::open(&settings.directory)?;
     let io = |path: PathBuf| move |error: io::Error| OpenError::Io { path, error };
     let boot = settings.boot_id.clone().or_else(boot_id);
@@ -53,12 +53,16 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies) -> Result<S
         cut: recovered.cut.clone(),
         ..Opened::default()
     };
+    if opened.power_cut && recovered.unwritten {
+        // What was not synced was seen by nobody, or else its channel is loose.
+        recovered.lost = Some(Vec::new());
+    }
     let all_lost = recovered.lost.is_none();
     let epoch = match left {
         Some(left) if !all_lost => left.epoch,
         _ => fresh_epoch(),
     };
-    let segment = newest(&directory, &mut recovered)?;
+    let segment = newest(&directory, &mut recovered, anew)?;
     let mut channels = recovered.channels;
     let frames = distrust(&mut channels, &segment, &mut opened, recovered.lost.as_deref());
     let path = segment.path.clone();
@@ -89,13 +93,19 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies) -> Result<S
 }
 
 /// The segment to go on with; the full ones stay behind.
-fn newest(directory: &Directory, recovered: &mut Recovered) -> Result<Arc<Segment>, OpenError> {
-    if let Some(newest) = recovered.segments.pop() {
-        return Ok(newest);
-    }
+fn newest(directory: &Directory, recovered: &mut Recovered, anew: bool) -> Result<Arc<Segment>, OpenError> {
     let path = directory.log();
-    let segment = Segment::create(&path, 1).map_err(|error| OpenError::Io { path, error })?;
-    Ok(Arc::new(segment))
+    let io = |error| OpenError::Io { path: path.clone(), error };
+    let mut id = 1;
+    if let Some(newest) = recovered.segments.pop() {
+        if !anew {
+            return Ok(newest);
+        }
+        newest.sync().map_err(io)?;
+        id = newest.id + 1;
+        recovered.segments.push(newest);
+    }
+    Ok(Arc::new(Segment::create(&path, id).map_err(io)?))
 }
 
 /// Gives another epoch to each channel that may have lost what readers have seen, and returns the frames that say so.

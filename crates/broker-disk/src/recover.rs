@@ -38,6 +38,8 @@ pub(crate) struct Recovered {
     pub cut: Option<Cut>,
     /// Channels that lost messages by the cut; none: nobody knows which.
     pub lost: Option<Vec<u32>>,
+    /// What was cut off had never reached the disk as a whole: if the power failed, none of it was synced.
+    pub unwritten: bool,
 }
 
 struct Recovering<'a> {
@@ -59,6 +61,7 @@ pub(crate) fn recover(
         newest_ms: 0,
         cut: None,
         lost: Some(Vec::new()),
+        unwritten: false,
     };
     let mut recovering = Recovering { settings, policies, into };
     let io = |path: &Path| {
@@ -112,6 +115,7 @@ impl Recovering<'_> {
         // Runs hold the file as it was opened before; they read the same bytes.
         self.into.segments.push(file);
         self.into.lost = bad.lost.map(|lost| lost.into_iter().collect());
+        self.into.unwritten = bad.unwritten;
         self.into.cut = Some(Cut {
             path: path.to_owned(),
             at: bad.at,

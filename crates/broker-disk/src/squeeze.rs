@@ -9,7 +9,7 @@ use std::{
 use parking_lot::MutexGuard;
 
 use crate::{
-    answer::answer,
+    answer::{answer, wait},
     channels::Channel,
     frame::{HEADER, Header, Kind, crc, segment_header, write_frame},
     log::Log,
@@ -37,8 +37,14 @@ struct Squeezing<'a> {
     out: Vec<u8>,
 }
 
-/// Squeezes a full segment. `channels` are all that have something in it or whose place it names.
-pub(crate) fn squeeze(shared: &Shared, segment: &Arc<Segment>, channels: &[Arc<Channel>]) -> io::Result<()> {
+/// Squeezes a full segment. `channels` are all that have something in it or whose place it names. With `all` it is done however
+/// little it frees.
+pub(crate) fn squeeze(
+    shared: &Shared,
+    segment: &Arc<Segment>,
+    channels: &[Arc<Channel>],
+    all: bool,
+) -> io::Result<()> {
     carry(shared, segment.id, channels)?;
     let bytes = std::fs::read(&segment.path)?;
     let mut squeezing = Squeezing {
@@ -55,7 +61,8 @@ pub(crate) fn squeeze(shared: &Shared, segment: &Arc<Segment>, channels: &[Arc<C
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     let Squeezing { kept, out, .. } = squeezing;
-    if out.len() as u64 > segment.len() / 2 {
+    let worth = if all { segment.len() - 1 } else { segment.len() / 2 };
+    if out.len() as u64 > worth {
         // Not worth it yet.
         return Ok(());
     }
@@ -100,7 +107,7 @@ fn carry(shared: &Shared, segment: u32, channels: &[Arc<Channel>]) -> io::Result
         shared.queue.push(pending).map_err(|problem| io::Error::other(problem.to_string()))?;
         last = Some(awaited);
     }
-    match last.map(|awaited| awaited.wait()) {
+    match last.map(wait) {
         None | Some(Some(())) => Ok(()),
         Some(None) => Err(io::Error::other("where channels stand could not be written")),
     }
@@ -153,14 +160,9 @@ impl Squeezing<'_> {
         let body = MessageBody::read(frame.body).ok_or("a message makes no sense")?;
         let newest_of_key = log.keys.as_ref().is_some_and(|keys| keys.holds(body.offset));
         let number = frame.header.channel;
-        if body.offset < log.first && !newest_of_key {
-            if body.is_tombstone() && log.keys.is_some() && !self.oldest {
-                // An older segment may hold what it removed: without it, a restart would bring that back.
-                self.describe(channel, log, number, body.offset - 1);
-                let header = Header { prev: 0, ..frame.header };
-                header.write(self.segment, &mut self.out);
-                self.out.extend_from_slice(frame.body);
-            }
+        // An older segment may hold what a tombstone removed: without it, a restart would bring that back.
+        let removes = body.is_tombstone() && log.keys.is_some() && !self.oldest;
+        if body.offset < log.first && !newest_of_key && !removes {
             return Ok(());
         }
         self.describe(channel, log, number, body.offset - 1);

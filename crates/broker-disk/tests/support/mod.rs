@@ -18,7 +18,7 @@ use fanfare_protocol::{Ack, ChannelName, Position, Problem, Publish, event::Publ
 
 pub const START_MS: u64 = 1_760_000_000_000;
 
-/// Everything is kept; namespace `m` is seen before it is synced, `k` is keyed.
+/// Everything is kept; namespace `m` is seen before it is synced, `k` and internal names are keyed.
 pub struct ByNamespace;
 
 impl Policies for ByNamespace {
@@ -26,6 +26,7 @@ impl Policies for ByNamespace {
         let (ack, keyed) = match channel.namespace() {
             Some("m") => (Ack::Memory, false),
             Some("k") => (Ack::Stored, true),
+            _ if channel.is_internal() => (Ack::Stored, true),
             _ => (Ack::Stored, false),
         };
         ChannelPolicy { size: u64::MAX, ttl_ms: u64::MAX, bytes: u64::MAX, keyed, ack }
