@@ -5,7 +5,8 @@ use crate::{
     options::{CHANNELS, LIMIT, LIMIT_MOST, WAIT_MOST, check_rate},
 };
 
-/// Name and value pairs of a query, decoded. Of a parameter that comes twice, the last counts; `channel` adds up.
+/// Name and value pairs of a query, decoded. `channel` adds up; of any other parameter that comes twice, the last counts (servers refuse a
+/// request that contradicts itself before they read it).
 pub type Pairs = [(String, String)];
 
 /// What a WebSocket, SSE, stream or poll request asks to read.

@@ -1,10 +1,54 @@
 //! What a command must satisfy before it reaches the hub, besides rights. HTTP handlers use the same checks.
 use fanfare_protocol::{ChannelName, Code, Data, Identity, Problem, Publish, Right, SubscribeOptions};
 
-use crate::{Limits, Rules};
+use crate::{Limits, Rules, check};
+
+/// Whether a connection that reads so many channels may read one more.
+///
+/// # Errors
+/// `limit_exceeded`.
+pub fn check_room(limits: &Limits, reading: usize) -> Result<(), Problem> {
+    let most = limits.channels_per_connection;
+    if reading < most {
+        return Ok(());
+    }
+    Err(Problem::new(Code::LimitExceeded, format!("a connection may read {most} channels"))
+        .remedy("unsubscribe from channels that are not needed, or use another connection"))
+}
+
+/// Whether a channel may be read so: its namespace can serve the options, and `permit` grants each right that they need.
+///
+/// # Errors
+/// `bad_request` as [`check_options`]; what `permit` answers.
+pub fn check_subscription(
+    rules: &dyn Rules,
+    channel: &ChannelName,
+    options: &SubscribeOptions,
+    permit: impl Fn(Right) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    check_options(rules, channel, options)?;
+    rights_to_subscribe(options).try_for_each(permit)
+}
+
+/// Whether an identity may read what a whole request names (SSE, stream, poll), before any of it is answered. What was read from a query
+/// names at most 16 channels, and none twice ([`fanfare_protocol::options::from_query`]).
+///
+/// # Errors
+/// As [`check_room`] and [`check_subscription`]; `unauthorized` or `forbidden`.
+pub fn check_request(
+    rules: &dyn Rules,
+    identity: &Identity,
+    channels: &[ChannelName],
+    options: &SubscribeOptions,
+) -> Result<(), Problem> {
+    check_room(&rules.limits(), channels.len().saturating_sub(1))?;
+    channels.iter().try_for_each(|channel| {
+        check_subscription(rules, channel, options, |right| check(rules, identity, right, channel, None))
+    })
+}
 
 /// The rights that a subscription with these options needs: `last` reads the past by count, `presence` sees members.
-pub fn rights_to_subscribe(options: &SubscribeOptions) -> impl Iterator<Item = Right> {
+fn rights_to_subscribe(options: &SubscribeOptions) -> impl Iterator<Item = Right> {
     let history = options.start.last.is_some().then_some(Right::History);
     let presence = options.presence.then_some(Right::Presence);
     [Some(Right::Subscribe), history, presence].into_iter().flatten()

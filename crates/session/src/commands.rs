@@ -123,19 +123,13 @@ impl Session {
         reference: &Option<Ref>,
         options: SubscribeOptions,
     ) -> Result<(), Problem> {
-        checks::check_options(&*self.rules, channel, &options)?;
-        for right in checks::rights_to_subscribe(&options) {
-            self.permit(may, right, channel, None)?;
-        }
+        checks::check_subscription(&*self.rules, channel, &options, |right| {
+            self.permit(may, right, channel, None)
+        })?;
         let known = self.channels.get(channel);
         let before = known.filter(|known| known.reader != Reader::None).map(|known| known.presence);
         if before.is_none() {
-            let limit = self.rules.limits().channels_per_connection;
-            if self.reading as usize >= limit {
-                let detail = format!("a connection may read {limit} channels");
-                return Err(Problem::new(Code::LimitExceeded, detail)
-                    .remedy("unsubscribe from channels that are not needed, or use another connection"));
-            }
+            checks::check_room(&self.rules.limits(), self.reading as usize)?;
             self.reading += 1;
         }
         self.channels.with(channel, |known| {

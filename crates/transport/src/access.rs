@@ -76,7 +76,7 @@ pub fn is_loopback(host: &str) -> bool {
 /// # Errors
 /// `bad_request` when it is not a session.
 pub fn session(parts: &Parts) -> Result<(SessionId, bool), Problem> {
-    let named = query::first(parts.uri.query(), "session");
+    let named = query::one(parts.uri.query(), "session")?;
     let given = match &named {
         Some(session) => Some(session.as_str()),
         None => text(&parts.headers, SESSION_HEADER),
@@ -157,7 +157,7 @@ fn token(parts: &Parts) -> Result<Option<(String, Source)>, Problem> {
             return Ok(Some((token.to_owned(), Source::Explicit)));
         }
     }
-    if let Some(token) = query::first(parts.uri.query(), "token") {
+    if let Some(token) = query::one(parts.uri.query(), "token")? {
         return Ok(Some((token, Source::Explicit)));
     }
     let cookies = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());

@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use fanfare_hub::Form;
 use fanfare_protocol::{
-    Code, Format, Identity, Problem, Right,
+    Code, Format, Identity, Problem,
     options::{SubscribeRequest, from_query, from_query_or_none},
 };
-use fanfare_session::check;
+use fanfare_session::checks;
 use fanfare_websocket::handshake;
 use http::{HeaderMap, Method, Version, request::Parts};
 
@@ -114,7 +114,7 @@ async fn websocket(node: &Node, parts: &Parts) -> Result<Plan, Problem> {
     }
     let (format, subprotocol) = subprotocol(&upgrade.subprotocols)?;
     access::check_origin(node, parts)?;
-    let request = from_query_or_none(&query::pairs(parts.uri.query()))?;
+    let request = from_query_or_none(&query::pairs(parts.uri.query())?)?;
     let (session, session_is_new) = access::session(parts)?;
     let client = session.client();
     let (identity, mut refused) = match access::identity(node, parts).await {
@@ -152,7 +152,7 @@ fn subprotocol(offered: &[&str]) -> Result<(Format, Option<&'static str>), Probl
 
 async fn one_way(node: &Node, transport: Transport, parts: &Parts) -> Result<Plan, Problem> {
     let caller = access::caller(node, parts).await?;
-    let mut request = from_query(&query::pairs(parts.uri.query()))?;
+    let mut request = from_query(&query::pairs(parts.uri.query())?)?;
     if transport == Transport::Sse
         && let Some(id) = last_event_id(&parts.headers)
     {
@@ -195,31 +195,10 @@ fn user_limit(node: &Node, identity: &Identity) -> Result<(), Problem> {
     }
 }
 
-/// Checks the rights and options that reading these channels takes, before anything is answered.
+/// Checks what reading these channels takes, before anything is answered: the rules are the session's own.
 ///
 /// # Errors
-/// `unauthorized`, `forbidden`, or `bad_request` for a snapshot or presence that the namespace has not.
+/// As [`checks::check_request`].
 pub fn check_reading(node: &Node, identity: &Identity, request: &SubscribeRequest) -> Result<(), Problem> {
-    let rules = &*node.rules;
-    for channel in &request.channels {
-        check(rules, identity, Right::Subscribe, channel, None)?;
-        if request.options.start.last.is_some() {
-            check(rules, identity, Right::History, channel, None)?;
-        }
-        if request.options.presence {
-            if !rules.presence(channel) {
-                return Err(Problem::new(
-                    Code::BadRequest,
-                    format!("the namespace of {channel} has no presence"),
-                )
-                .remedy("leave presence out, or set presence = true for the namespace"));
-            }
-            check(rules, identity, Right::Presence, channel, None)?;
-        }
-        if request.options.start.snapshot && !rules.keyed(channel) {
-            return Err(Problem::new(Code::BadRequest, format!("the namespace of {channel} is not keyed"))
-                .remedy("leave snapshot out, or set keyed = true for the namespace"));
-        }
-    }
-    Ok(())
+    checks::check_request(&*node.rules, identity, &request.channels, &request.options)
 }

@@ -41,7 +41,7 @@ struct Poll {
 pub(crate) async fn poll(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refusal> {
     let (parts, _) = request.into_parts();
     let caller = access::caller(&node, &parts).await?;
-    let request = from_query(&query::pairs(parts.uri.query()))?;
+    let request = from_query(&query::pairs(parts.uri.query())?)?;
     check_reading(&node, &caller.identity, &request)?;
     ask_reading(&node, &caller, &parts, &request.channels, &request.options).await?;
     let known = if_none_match(&parts);

@@ -1,15 +1,84 @@
-//! Query strings.
+//! Query strings: one rule for parameters that come twice, on every path.
+use std::borrow::Cow;
 
-/// Name and value pairs, percent-decoded.
-pub fn pairs(query: Option<&str>) -> Vec<(String, String)> {
+use fanfare_protocol::{Code, Problem};
+
+/// The parameters that this server reads, but for `channel`, which adds up. Others are nobody's here and may come as they like.
+const SINGLE: [&str; 17] = [
+    "after", "before", "client", "echo", "envelope", "last", "limit", "prefix", "presence", "rate",
+    "reverse", "session", "since", "snapshot", "token", "user", "wait",
+];
+
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+fn decoded(query: Option<&str>) -> impl Iterator<Item = Pair<'_>> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
-        .collect()
 }
 
-/// The first value of a name.
-pub fn first(query: Option<&str>, name: &str) -> Option<String> {
-    form_urlencoded::parse(query?.as_bytes())
-        .find(|(found, _)| found == name)
-        .map(|(_, value)| value.into_owned())
+fn contradicts(name: &str) -> Problem {
+    Problem::new(Code::BadRequest, format!("{name} comes twice, with different values"))
+        .remedy(format!("send {name} once"))
+}
+
+/// Name and value pairs, percent-decoded.
+///
+/// # Errors
+/// `bad_request` for a parameter that comes again with another value.
+pub fn pairs(query: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut seen: [Option<Cow<'_, str>>; SINGLE.len()] = [const { None }; SINGLE.len()];
+    for (name, value) in decoded(query) {
+        if let Some(before) = SINGLE.iter().position(|known| *known == name).and_then(|n| seen.get_mut(n)) {
+            if before.as_ref().is_some_and(|before| *before != value) {
+                return Err(contradicts(&name));
+            }
+            *before = Some(value.clone());
+        }
+        pairs.push((name.into_owned(), value.into_owned()));
+    }
+    Ok(pairs)
+}
+
+/// The value of a parameter that a request has once.
+///
+/// # Errors
+/// `bad_request` when it comes again with another value.
+pub fn one(query: Option<&str>, name: &str) -> Result<Option<String>, Problem> {
+    let mut values = decoded(query).filter(|(found, _)| found == name).map(|(_, value)| value);
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.any(|other| other != first) {
+        return Err(contradicts(name));
+    }
+    Ok(Some(first.into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_that_contradicts_itself_is_refused_and_one_that_repeats_itself_is_not() {
+        for name in SINGLE {
+            let (same, other) = (format!("{name}=1&channel=a&{name}=1"), format!("{name}=1&{name}=2"));
+            assert_eq!(pairs(Some(&same)).unwrap().len(), 3, "{name}");
+            assert_eq!(one(Some(&same), name).unwrap().as_deref(), Some("1"), "{name}");
+            assert_eq!(pairs(Some(&other)).unwrap_err().code, Code::BadRequest, "{name}");
+            assert_eq!(one(Some(&other), name).unwrap_err().code, Code::BadRequest, "{name}");
+        }
+    }
+
+    #[test]
+    fn channels_add_up_and_what_nobody_reads_is_nobodys_concern() {
+        let pairs = pairs(Some("channel=a&channel=b&utm=1&utm=2")).unwrap();
+        assert_eq!(pairs.len(), 4);
+        assert!(one(Some("channel=a&channel=b"), "channel").is_err(), "where one channel is meant");
+        assert_eq!(one(Some("a=1"), "b").unwrap(), None);
+        assert_eq!(one(None, "b").unwrap(), None);
+    }
+
+    #[test]
+    fn values_are_compared_as_they_decode() {
+        assert!(pairs(Some("since=a%2D1&since=a-1")).is_ok());
+        assert_eq!(one(Some("token=a%20b&token=a+b"), "token").unwrap().as_deref(), Some("a b"));
+    }
 }

@@ -44,7 +44,7 @@ pub async fn channels(
     uri: Uri,
 ) -> Answer {
     who::api_key(&caller.identity)?;
-    let pairs = query::pairs(uri.query());
+    let pairs = query::pairs(uri.query())?;
     let limit = limit_from_query(&pairs)?;
     let prefix = value(&pairs, "prefix").unwrap_or_default();
     let mut found = list_channels(&app, prefix, value(&pairs, "after"), limit + 1).await?;
@@ -97,7 +97,7 @@ pub async fn connections(
     uri: Uri,
 ) -> Answer {
     who::api_key(&caller.identity)?;
-    let pairs = query::pairs(uri.query());
+    let pairs = query::pairs(uri.query())?;
     let limit = limit_from_query(&pairs)?;
     let after = value(&pairs, "after").map(|after| {
         after.parse().map_err(|_| {

@@ -26,7 +26,7 @@ pub async fn members(
     Target(channel): Target,
     parts: Parts,
 ) -> Answer {
-    let (limit, after) = members_from_query(&query::pairs(parts.uri.query()))?;
+    let (limit, after) = members_from_query(&query::pairs(parts.uri.query())?)?;
     who::may(&app, &caller, Right::Presence, &channel)?;
     checks::check_presence(&*app.node.rules, &channel)?;
     who::may_read(&app, &caller, &parts, &channel, true).await?;

@@ -24,7 +24,7 @@ pub async fn history(
     Target(channel): Target,
     parts: Parts,
 ) -> Answer {
-    let page = page_from_query(&query::pairs(parts.uri.query()))?;
+    let page = page_from_query(&query::pairs(parts.uri.query())?)?;
     who::may(&app, &caller, Right::History, &channel)?;
     who::may_read(&app, &caller, &parts, &channel, false).await?;
     let page = app.node.hub.history(&channel, &page).await?;
@@ -39,7 +39,7 @@ pub async fn snapshot(
     Target(channel): Target,
     parts: Parts,
 ) -> Answer {
-    let pairs = query::pairs(parts.uri.query());
+    let pairs = query::pairs(parts.uri.query())?;
     let limit = limit_from_query(&pairs)?;
     let after = pairs.iter().rfind(|(name, _)| name == "after");
     let begun = after.map(|(_, token)| Bookmark::read(token)).transpose()?;

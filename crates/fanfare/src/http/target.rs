@@ -32,7 +32,7 @@ impl<S: Send + Sync> FromRequestParts<S> for MaybeTarget {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let name = match from_path(parts, state, "channel").await? {
             Some(name) => Some(name),
-            None => query::first(parts.uri.query(), "channel"),
+            None => query::one(parts.uri.query(), "channel")?,
         };
         Ok(Self(name.map(|name| ChannelName::parse(&name)).transpose()?))
     }
