@@ -1,5 +1,8 @@
 //! What a hub inside a program is made of.
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use fanfare_protocol::Rights;
 use fanfare_transport::Authorizer;
@@ -68,7 +71,8 @@ impl Builder {
         self
     }
 
-    /// Development mode: every right to everyone, from this machine only, and the first page.
+    /// Development mode: every right to everyone, from this machine only, and the first page. Messages are in memory, unless
+    /// [`data`](Builder::data) names a directory.
     pub fn dev(mut self) -> Self {
         self.base = Ok(Config::built_in(true));
         self
@@ -81,6 +85,33 @@ impl Builder {
             namespace.anonymous = Rights::ALL;
             namespace.authenticated = Rights::ALL;
         })
+    }
+
+    /// The directory in which messages are kept, made if it is not there; without one they are in memory alone. With it, publishing is
+    /// answered once a message is on disk, where a namespace's `ack` does not say otherwise.
+    ///
+    /// Stop the hub with [`Fanfare::shutdown`]; the directory is free for another one when the last clone is gone.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let temporary = tempfile::tempdir()?;
+    /// # let directory = temporary.path();
+    /// use fanfare::{Ack, Fanfare};
+    ///
+    /// let fanfare = Fanfare::builder()
+    ///     .data(directory)
+    ///     .namespace("mouse", |mouse| mouse.ack = Some(Ack::Memory))
+    ///     .build()?;
+    /// fanfare.publish("orders:1", "paid").await?; // on disk now
+    /// fanfare.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn data(self, directory: impl Into<PathBuf>) -> Self {
+        let directory = directory.into();
+        self.set(move |config| config.data = Some(directory))
     }
 
     /// The secret that tokens are signed with (HS256, HS384, HS512), 32 bytes or more.
@@ -161,10 +192,11 @@ impl Builder {
         self
     }
 
-    /// Starts the hub. Must be called on a Tokio runtime, on which its tasks run.
+    /// Starts the hub. Must be called on a Tokio runtime, on which its tasks run. Reads the data directory, if there is one, which may take a
+    /// second for each gigabyte or two.
     ///
     /// # Errors
-    /// The configuration is wrong, with every fault; or there is no runtime.
+    /// The configuration is wrong, with every fault; the data directory cannot be used; or there is no runtime.
     pub fn build(self) -> Result<Fanfare, StartError> {
         let mut config = self.base?;
         for set in self.setters {
@@ -176,7 +208,8 @@ impl Builder {
             return Err(ConfigErrors(errors).into());
         }
         let page = self.page.unwrap_or(config.dev);
-        Fanfare::over(Live::new(config), self.authorizer, page)
+        let data = config.data.clone();
+        Fanfare::over(Live::new(config), self.authorizer, page, data.as_deref())
     }
 
     /// The same, and waits until the keys at `auth.jwks_url`, if configured, were fetched (or could not be).

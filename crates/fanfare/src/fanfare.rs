@@ -1,5 +1,5 @@
 //! A hub inside a program.
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use axum::{Extension, Router};
 use fanfare_transport::{Authorizer, Node};
@@ -17,11 +17,13 @@ use crate::{
         connection::{Open, Server},
         drain::drain,
     },
+    store::Store,
 };
 
 /// A hub inside a program: mount its [`router`](Fanfare::router), [`publish`](Fanfare::publish), [`subscribe`](Fanfare::subscribe).
 ///
-/// Cheap to clone; all clones are one hub. When the last clone and the last router are gone, its background tasks end.
+/// Cheap to clone; all clones are one hub. When the last clone and the last router are gone, its background tasks end, and its data
+/// directory is closed; stop with [`shutdown`](Fanfare::shutdown) before, so that it is closed in order.
 ///
 /// # Examples
 /// ```
@@ -44,6 +46,7 @@ pub struct Fanfare {
 struct Inner {
     live: Arc<Live>,
     node: Arc<Node>,
+    store: Option<Store>,
     page: bool,
     stopping: watch::Sender<bool>,
     open: Arc<Open>,
@@ -78,15 +81,17 @@ impl Fanfare {
         Builder::new()
     }
 
-    /// A hub over a configuration. Must be called on a Tokio runtime.
+    /// A hub over a configuration, whose messages are kept in the directory, or without one in memory. Must be called on a Tokio
+    /// runtime.
     pub(crate) fn over(
         live: Arc<Live>,
         authorizer: Option<Arc<dyn Authorizer>>,
         page: bool,
+        data: Option<&Path>,
     ) -> Result<Self, StartError> {
-        let Assembled { node, tasks } = assemble(&live, authorizer)?;
+        let Assembled { node, store, tasks } = assemble(&live, authorizer, data)?;
         let stopping = watch::Sender::new(false);
-        let inner = Inner { live, node, page, stopping, open: Arc::default(), _tasks: tasks };
+        let inner = Inner { live, node, store, page, stopping, open: Arc::default(), _tasks: tasks };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -105,8 +110,12 @@ impl Fanfare {
     }
 
     fn routes(&self) -> Router {
-        let options =
-            http::Options { page: self.inner.page, admin: true, live: Some(self.inner.live.clone()) };
+        let options = http::Options {
+            page: self.inner.page,
+            admin: true,
+            live: Some(self.inner.live.clone()),
+            store: self.inner.store.clone(),
+        };
         http::router(self.inner.node.clone(), options)
     }
 
@@ -174,7 +183,8 @@ impl Fanfare {
     }
 
     /// Stops: nobody is accepted any more, every connection is told `draining` and when to come back, requests under way are answered,
-    /// subscriptions inside the program end. Returns when all are gone, at most after `limits.drain` (10 s).
+    /// subscriptions inside the program end. Returns when all are gone, at most after `limits.drain` (10 s), and everything accepted is in the
+    /// data directory, if there is one. What is published after that is refused.
     ///
     /// A server of your own that the router is mounted in is yours to stop, after this.
     pub async fn shutdown(&self) {

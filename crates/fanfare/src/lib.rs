@@ -53,6 +53,7 @@ pub mod host;
 pub mod http;
 mod rules;
 pub mod server;
+pub mod store;
 
 pub use builder::Builder;
 pub use config::Config;
@@ -66,3 +67,4 @@ pub use fanfare_protocol::{
 };
 pub use fanfare_transport::{Asker, Authorizer, Decision};
 pub use server::{ServeError, StartError};
+pub use store::StoreError;

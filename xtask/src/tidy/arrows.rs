@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hub", &["protocol", "broker"]),
     ("auth", &["protocol"]),
     ("transport", &["protocol", "websocket", "session", "broker", "hub", "auth"]),
-    ("fanfare", &["protocol", "websocket", "session", "broker", "hub", "auth", "transport"]),
+    ("fanfare", &["protocol", "websocket", "session", "broker", "broker-disk", "hub", "auth", "transport"]),
     ("testkit", &["protocol", "websocket", "session", "broker", "hub"]),
 ];
 

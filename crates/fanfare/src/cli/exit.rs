@@ -3,7 +3,13 @@ use std::{io, process::ExitCode};
 
 use fanfare_protocol::Code;
 
-use crate::config::{ConfigError, ConfigErrors};
+use crate::{
+    StoreError,
+    config::{ConfigError, ConfigErrors},
+};
+
+/// The data directory is in use, damaged or cannot be written.
+const STORE: u8 = 3;
 
 /// Why a command did not do its work. Each text says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +17,9 @@ pub enum Failure {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// What the hub answered.
     #[error("{code}: {detail}\n  remedy: {remedy}")]
     Refused {
@@ -77,7 +86,11 @@ pub fn code(done: Result<(), Failure>) -> ExitCode {
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             super::output::note(&format!("fanfare: {failure}"));
-            ExitCode::FAILURE
+            match failure {
+                // So that a supervisor can leave it to people: starting again does not help.
+                Failure::Store(_) => ExitCode::from(STORE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

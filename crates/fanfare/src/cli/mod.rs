@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Flags;
 
-/// Exit codes: 0 done, 1 failed, 2 the command line itself is wrong.
+/// Exit codes: 0 done, 1 failed, 2 the command line itself is wrong, 3 the data directory cannot be used.
 #[derive(Parser, Debug)]
 #[command(
     name = "fanfare",

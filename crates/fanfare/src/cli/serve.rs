@@ -5,12 +5,15 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::{Settings, exit::Failure, output};
-use crate::config::{Config, Live, Sources, check::warnings};
+use crate::{
+    ServeError, StartError,
+    config::{Config, Live, Sources, check::warnings},
+};
 
 /// Runs the hub until a signal stops it.
 ///
 /// # Errors
-/// The configuration is wrong, or the address cannot be listened on.
+/// The configuration is wrong, the address cannot be listened on, or the data directory cannot be used.
 pub fn run(settings: Settings) -> Result<(), Failure> {
     let sources = Sources::of_process(settings.config, settings.flags);
     let config = sources.load()?;
@@ -26,11 +29,18 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
     let live = Live::new(config);
     let done = runtime.block_on(async {
         let stop = signals(sources, live.clone())?;
-        crate::server::serve(live, stop).await.map_err(|error| Failure::Other(error.to_string()))
+        crate::server::serve(live, stop).await.map_err(failure)
     });
     // Whatever a task still does, an answered drain must end the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     done
+}
+
+fn failure(error: ServeError) -> Failure {
+    match error {
+        ServeError::Start(StartError::Store(error)) => Failure::Store(error),
+        other => Failure::Other(other.to_string()),
+    }
 }
 
 fn dev_banner(config: &Config) -> String {

@@ -14,7 +14,8 @@ pub fn check(config: &Config, places: &Places, errors: &mut Vec<ConfigError>) {
     checker.limits(config);
     checker.auth(config);
     for (name, namespace) in &config.namespaces {
-        checker.namespace(name, namespace, config.data.is_some());
+        // Dev mode has a directory, if only a temporary one.
+        checker.namespace(name, namespace, config.data.is_some() || config.dev);
     }
 }
 
@@ -32,14 +33,11 @@ impl Checker<'_> {
     }
 
     fn start(&mut self, config: &Config) {
-        if config.data.is_some() {
-            self.refuse("data", "the disk log comes with the next release", "remove `data` to run in memory");
-        }
         if config.broker != "memory" {
             self.refuse(
                 "broker",
                 format!("there is no broker {:?} in this release", without_password(&config.broker)),
-                "remove `broker`, or write \"memory\": one hub, its channels in memory",
+                "remove `broker`, or write \"memory\": one hub alone",
             );
         }
         if config.workers > 1024 {
@@ -183,7 +181,7 @@ impl Checker<'_> {
             self.refuse(
                 &format!("{path}.ack"),
                 "\"stored\" needs a disk log, and there is no `data`",
-                "write \"memory\", or remove `ack`",
+                "set `data` to a directory, or write \"memory\"",
             );
         }
     }

@@ -9,7 +9,7 @@ pub struct Flags {
     /// Address and port to listen on, such as 127.0.0.1:8000
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Directory of the disk log
+    /// Directory in which messages are kept
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// What joins several hubs: memory (one hub)

@@ -33,6 +33,7 @@ pub struct LimitSettings {
     pub commands_per_second: usize,
     pub commands_burst: usize,
     pub idempotency: Duration,
+    pub idempotency_ids: usize,
     pub ping: Duration,
     pub pong: Duration,
     pub stall: Duration,
@@ -65,6 +66,7 @@ impl Default for LimitSettings {
             commands_per_second: 0,
             commands_burst: 1000,
             idempotency: Duration::from_secs(300),
+            idempotency_ids: 1_000_000,
             ping: Duration::from_secs(25),
             pong: Duration::from_secs(10),
             stall: Duration::from_secs(120),
@@ -109,7 +111,7 @@ impl Table for LimitSettings {
         v.field::<Size<65536>>("tail_bytes", &mut self.tail_bytes, Reload, "Newest messages of one channel kept in memory, in all their encoded forms together.");
         v.field::<Size<1048576>>("memory_bytes", &mut self.memory_bytes, Reload, "Tails, history in memory and partial input of the whole hub together.");
         v.field::<Size<1024>>("control_bytes", &mut self.control_bytes, Reload, "Replies waiting on one connection. Beyond it the connection is not read until it reads.");
-        v.field::<Count<1>>("channels", &mut self.channels, Restart, "Channels whose head is remembered. Beyond it the longest idle are forgotten, which readers see as a gap.");
+        v.field::<Count<1>>("channels", &mut self.channels, Restart, "Channels with messages. Beyond it, in memory the longest idle are forgotten, which readers see as a gap; with `data` new ones are refused (`limit_exceeded`).");
         v.field::<Count>("connections", &mut self.connections, Reload, "Connections at once; 0: as many as the process may open files. More is `limit_exceeded`.");
         v.field::<Count>("connections_per_user", &mut self.connections_per_user, Reload, "Connections of one user at once; 0: no limit.");
         v.field::<Count<1>>("channels_per_connection", &mut self.channels_per_connection, Reload, "Channels that one connection may read.");
@@ -119,6 +121,7 @@ impl Table for LimitSettings {
         v.field::<Count>("commands_per_second", &mut self.commands_per_second, Reload, "Commands a second that one connection may send, on average; 0: no limit. More is `rate_limited`.");
         v.field::<Count<1>>("commands_burst", &mut self.commands_burst, Reload, "Commands that may come at once above that average.");
         v.field::<Time<0>>("idempotency", &mut self.idempotency, Restart, "How long a publish with an `id` may be repeated and is applied once.");
+        v.field::<Count>("idempotency_ids", &mut self.idempotency_ids, Restart, "Ids of publishes that one channel remembers for that long. Beyond it the oldest are forgotten.");
         v.field::<Time<1000>>("ping", &mut self.ping, Reload, "How often the hub pings a connection.");
         v.field::<Time<100>>("pong", &mut self.pong, Reload, "Silence after a ping that ends a connection (`no_pong`).");
         v.field::<Time<1000>>("stall", &mut self.stall, Reload, "A connection with output pending whose socket accepts nothing for so long ends (`slow_consumer`).");

@@ -61,7 +61,7 @@ use schema::{
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Directory of the disk log; none: memory.
+    /// Directory of the disk log; none: memory, but for the dev mode of the binary, which has a temporary one.
     pub data: Option<PathBuf>,
     /// What joins several hubs; only `memory`, one hub, so far.
     pub broker: String,
@@ -139,7 +139,7 @@ impl Table for Config {
     #[rustfmt::skip]
     fn visit<V: Visitor>(&mut self, v: &mut V) {
         v.field::<Address>("listen", &mut self.listen, Restart, "Address and port to listen on. Port 0 takes a free one; the line on stdout tells which.");
-        v.field::<Maybe<File>>("data", &mut self.data, Restart, "Directory of the disk log. It comes with the next release; until then only memory is there, and setting this is refused.");
+        v.field::<Maybe<File>>("data", &mut self.data, Restart, "Directory in which messages are kept, and are found again after a restart. Unset: in memory only; in dev mode `fanfare-UID-PORT` in the temporary directory.");
         v.field::<Text>("broker", &mut self.broker, Restart, "What joins several hubs. `memory`: one hub.");
         v.field::<Count>("workers", &mut self.workers, Restart, "Worker threads; 0: one for each core.");
         v.field::<Flag>("dev", &mut self.dev, Restart, "Dev mode: every right to everyone, on a loopback address only. Without a configuration file it is on.");

@@ -61,10 +61,11 @@ pub fn keep_fixed(old: &Config, new: Config) -> Config {
         dev: old.dev,
         insecure: old.insecure,
         tls: old.tls.clone(),
-        // The broker is made with these, and clients were told the second.
+        // The broker is made with these, and clients were told the time.
         limits: LimitSettings {
             channels: old.limits.channels,
             idempotency: old.limits.idempotency,
+            idempotency_ids: old.limits.idempotency_ids,
             ..new.limits
         },
         ..new
@@ -83,6 +84,7 @@ mod tests {
         (new.data, new.broker, new.workers, new.insecure) = (Some("d".into()), "x".into(), 9, true);
         (new.tls.cert, new.tls.key) = (Some("c".into()), Some("k".into()));
         (new.limits.channels, new.limits.idempotency) = (9, std::time::Duration::ZERO);
+        new.limits.idempotency_ids = 9;
         let (before, given) = (listing::list(&old), listing::list(&new));
         let kept = listing::list(&keep_fixed(&old, new));
         for (path, entry) in before.iter().filter(|(_, entry)| entry.when == When::Restart) {

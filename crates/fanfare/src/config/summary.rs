@@ -1,7 +1,7 @@
 //! What a configuration means, in a few lines, for `fanfare check`.
 use std::fmt::Write as _;
 
-use fanfare_protocol::{Right, Rights};
+use fanfare_protocol::{Ack, Right, Rights};
 
 use super::{Config, Namespace, duration, size};
 
@@ -17,7 +17,7 @@ impl Config {
         };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "listens on   {scheme}://{}{mode}", self.listen);
-        let _ = writeln!(text, "messages     in memory, at most {}", size::show(self.limits.memory_bytes));
+        let _ = writeln!(text, "messages     {}", self.kept());
         let _ = writeln!(text, "accepts      {}", self.accepted());
         let origins: Vec<_> = self.origins().collect();
         let origins = if origins.is_empty() { "only its own".to_owned() } else { origins.join(", ") };
@@ -28,9 +28,24 @@ impl Config {
             } else {
                 format!("{name}:*")
             };
-            let _ = writeln!(text, "\n{channels}\n{}", describe(namespace));
+            let _ = writeln!(
+                text,
+                "\n{channels}\n{}",
+                describe(namespace, self.data.is_some(), self.data.is_some() || self.dev)
+            );
         }
         text
+    }
+
+    fn kept(&self) -> String {
+        let memory = size::show(self.limits.memory_bytes);
+        match (&self.data, self.dev) {
+            (Some(data), _) => format!("in {}; newest ones in memory, at most {memory}", data.display()),
+            (None, true) => {
+                format!("in a temporary directory for the port; newest ones in memory, at most {memory}")
+            }
+            (None, false) => format!("in memory only, at most {memory}"),
+        }
     }
 
     fn accepted(&self) -> String {
@@ -53,7 +68,8 @@ impl Config {
     }
 }
 
-fn describe(namespace: &Namespace) -> String {
+/// `stored` tells whether `data` is set, `durable` whether there is a directory at all.
+fn describe(namespace: &Namespace, stored: bool, durable: bool) -> String {
     let history = match namespace.history.size {
         0 => "none".to_owned(),
         messages => format!(
@@ -69,8 +85,13 @@ fn describe(namespace: &Namespace) -> String {
     user.sort_by_key(|name| Right::ALL.iter().position(|right| right.name() == *name));
     user.dedup();
     let list = |names: Vec<&str>| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let ack = match namespace.policy(stored).ack {
+        Ack::Stored => "once it is on disk",
+        Ack::Memory => "once it is in the log, on disk within a second",
+    };
+    let ack = if durable { format!("  answered   {ack}\n") } else { String::new() };
     format!(
-        "  history    {history}{kinds}\n  anonymous  {}\n  with token {}, and what the token grants",
+        "  history    {history}{kinds}\n{ack}  anonymous  {}\n  with token {}, and what the token grants",
         list(namespace.anonymous.into_iter_names().collect()),
         list(user),
     )

@@ -196,10 +196,6 @@ fn everything_wrong_is_reported_at_once() {
 #[test]
 fn rules_between_settings_are_kept() {
     for (file, parts) in [
-        (
-            "data = \"d\"",
-            ["fanfare.toml:1: data", "the disk log comes with the next release", "remove `data`"],
-        ),
         ("broker = \"redis://u:pw@h\"", ["broker", "redis://...@h", "remove `broker`"]),
         ("insecure = true", ["insecure", "only together with `dev`", "--dev --insecure"]),
         ("dev = true\nlisten = \"0.0.0.0:1\"", ["fanfare.toml:2: listen", "every right", "127.0.0.1"]),
@@ -229,7 +225,7 @@ fn rules_between_settings_are_kept() {
         ("[[auth.keys]]\nkey = \"abc\"\nalg = \"RS256\"", ["auth.keys[0]", "fanfare.toml:1", "remedy"]),
         ("[namespaces.\"a:b\"]", ["namespaces.a:b", "cannot be a namespace", "before the first ':'"]),
         ("[namespaces.\"$a\"]", ["namespaces.$a", "cannot be a namespace", "fanfare.toml:1"]),
-        ("[namespaces.a]\nack = \"stored\"", ["fanfare.toml:2: namespaces.a.ack", "no `data`", "\"memory\""]),
+        ("[namespaces.a]\nack = \"stored\"", ["fanfare.toml:2: namespaces.a.ack", "no `data`", "set `data`"]),
     ] {
         let text = refused(file);
         for part in parts {
@@ -332,6 +328,26 @@ fn live_answers_for_broker_and_session() {
     assert_eq!((hidden.size, hidden.keyed, hidden.ttl_ms), (0, true, 3_600_000));
     assert!(live.keyed("k:1") && !live.keyed("other") && !live.presence("k:1"));
     assert_eq!(live.limits(), fanfare_session::Limits::default(), "both crates have the same defaults");
+}
+
+#[test]
+fn with_a_directory_messages_are_stored_unless_a_namespace_says_otherwise() {
+    let text = "data = \"d\"\n[namespaces.s]\nack = \"stored\"\n[namespaces.m]\nack = \"memory\"";
+    let config = Config::from_toml(text).unwrap();
+    assert_eq!(config.data.as_deref(), Some(std::path::Path::new("d")));
+    let summary = config.summary();
+    assert!(summary.contains("messages     in d;") && summary.contains("once it is on disk"), "{summary}");
+    let live = Live::new(config);
+    let ack = |channel: &str| live.policy(&ChannelName::parse(channel).unwrap()).ack;
+    assert_eq!([ack("other"), ack("s:1"), ack("m:1")], [Ack::Stored, Ack::Stored, Ack::Memory]);
+    // Dev mode has a directory of its own, and asks the disk only where it is told to.
+    let dev = Config::from_toml("dev = true\n[namespaces.s]\nack = \"stored\"").unwrap();
+    let acks = ["other", "s:1"].map(|channel| dev.namespace(channel).unwrap().ack);
+    assert_eq!(acks, [Some(Ack::Memory), Some(Ack::Stored)]);
+    let given = Sources::default().with_flags(Flags { data: Some("d".into()), ..Flags::default() });
+    let given = given.load().unwrap();
+    assert!(given.dev && given.data.is_some());
+    assert_eq!(given.namespace("any").unwrap().ack, Some(Ack::Memory));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use axum::{extract::State, response::Response};
 use fanfare_broker::{Append, Author};
 use fanfare_hub::unix_ms;
-use fanfare_protocol::{ChannelName, Code, Data, EventName, Problem, Publish};
+use fanfare_protocol::{Ack, ChannelName, Code, Data, EventName, Problem, Publish};
 use tokio::time::timeout;
 
 use super::{
@@ -15,8 +15,11 @@ use super::{
 /// How long a message may take from its publisher to its reader.
 const ROUND_TRIP: Duration = Duration::from_secs(2);
 
-/// A channel that no other node has: what comes back was published here.
-pub fn channel() -> ChannelName {
+/// A channel that no other node has: what comes back was published here. A directory is one node's alone, and keeps its channel.
+pub fn channel(stored: bool) -> ChannelName {
+    if stored {
+        return ChannelName::internal("health", "hub");
+    }
     let node = getrandom::u64().unwrap_or(0);
     ChannelName::internal("health", &format!("{node:016x}"))
 }
@@ -26,7 +29,7 @@ pub async fn live() -> Response {
     answer::json(br#"{"status":"live"}"#.to_vec())
 }
 
-/// A message published now is delivered now.
+/// A message published now is delivered now, and on disk where there is one.
 pub async fn ready(State(app): State<Shared>) -> Answer {
     if app.node.is_draining() {
         return Err(Problem::new(Code::Draining, "the server is stopping").into());
@@ -54,7 +57,7 @@ async fn round_trip(app: &App) -> Result<(), Problem> {
         id: None,
         tags: Arc::new([]),
         ephemeral: false,
-        ack: None,
+        ack: app.stored.then_some(Ack::Stored),
         ttl_ms: None,
         condition: None,
         client: None,

@@ -1,6 +1,6 @@
 //! `/metrics`: the node's figures in the OpenMetrics text format, which Prometheus reads.
 //!
-//! The figures are counted where they happen ([`fanfare_hub::Counters`]); here they are only read.
+//! The figures are counted where they happen ([`fanfare_hub::Counters`], [`fanfare_broker_disk::Counters`]); here they are only read.
 use std::{collections::BTreeMap, fmt, ops::RangeInclusive, sync::Arc};
 
 use axum::{
@@ -20,6 +20,7 @@ use prometheus_client::{
 };
 
 use super::{Shared, answer::Answer, who};
+use crate::store::Store;
 
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -30,12 +31,15 @@ const TRANSPORTS: [&str; 3] = ["websocket", "sse", "stream"];
 pub struct Metrics(Registry);
 
 impl Metrics {
-    /// The figures of a node.
-    pub fn new(node: &Arc<Node>) -> Self {
+    /// The figures of a node, and of its data directory if it has one.
+    pub fn new(node: &Arc<Node>, store: Option<Store>) -> Self {
         let mut registry = Registry::with_prefix("fanfare");
         let build = Info::new([("version", node.version)]);
         registry.register("build", "The version that runs", build);
         registry.register_collector(Box::new(Figures(node.clone())));
+        if let Some(store) = store {
+            registry.register_collector(Box::new(Kept(store)));
+        }
         Self(registry)
     }
 }
@@ -112,6 +116,28 @@ impl Figures {
     }
 }
 
+/// The figures of a data directory.
+#[derive(Debug)]
+struct Kept(Store);
+
+impl Collector for Kept {
+    #[rustfmt::skip]
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        let (counters, usage) = (self.0.counters(), self.0.usage());
+        page.count("store_messages", "Messages written to the log", counters.written.get())?;
+        page.count_bytes("store_written", "Bytes written to the log", counters.written_bytes.get())?;
+        page.count("store_commits", "Syncs that made what was written durable", counters.commits.get())?;
+        page.sizes("store_commit_messages", "Messages that waited for one sync", &counters.commit_messages)?;
+        page.micros("store_sync", "Time that a sync took", &counters.sync_us)?;
+        page.gauge("store_segments", "Files of the log", i64::try_from(usage.segments).unwrap_or(i64::MAX))?;
+        page.bytes("store_log", "Bytes of the log on disk", i64::try_from(usage.bytes).unwrap_or(i64::MAX))?;
+        page.gauge("store_reads_queued", "Reads from disk that wait or are under way", counters.reads.get())?;
+        page.count("store_write_errors", "Writes and syncs that the system refused, such as for a full disk", counters.write_errors.get())?;
+        page.count("store_refused", "Messages that were refused because they could not be written", counters.refused.get())
+    }
+}
+
 fn bytes(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -137,6 +163,11 @@ impl Page<'_> {
     fn count(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let metric = ConstCounter::new(value);
         metric.encode(self.0.encode_descriptor(name, help, None, metric.metric_type())?)
+    }
+
+    fn count_bytes(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let metric = ConstCounter::new(value);
+        metric.encode(self.0.encode_descriptor(name, help, Some(&Unit::Bytes), metric.metric_type())?)
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: i64) -> fmt::Result {

@@ -25,7 +25,7 @@ use axum::{
 use fanfare_protocol::ChannelName;
 use fanfare_transport::Node;
 
-use crate::config::Live;
+use crate::{config::Live, store::Store};
 
 /// Which parts are served, beside the messages themselves.
 #[derive(Clone, Debug, Default)]
@@ -36,12 +36,16 @@ pub struct Options {
     pub admin: bool,
     /// Where the limits of request bodies are read, anew for each request; their defaults without it.
     pub live: Option<Arc<Live>>,
+    /// The data directory, if messages are kept in one: readiness then proves it too, and its figures are told.
+    pub store: Option<Store>,
 }
 
 /// What the handlers share.
 struct App {
     node: Arc<Node>,
     live: Option<Arc<Live>>,
+    /// Whether what is published can be on disk.
+    stored: bool,
     /// This node's own channel, over which readiness is proved.
     health: ChannelName,
     metrics: metrics::Metrics,
@@ -54,8 +58,9 @@ type Shared = Arc<App>;
 /// It can be mounted under any path: the page finds the API by relative addresses.
 pub fn router(node: Arc<Node>, options: Options) -> Router {
     let app = Arc::new(App {
-        health: health::channel(),
-        metrics: metrics::Metrics::new(&node),
+        health: health::channel(options.store.is_some()),
+        stored: options.store.is_some(),
+        metrics: metrics::Metrics::new(&node, options.store.clone()),
         live: options.live.clone(),
         node: node.clone(),
     });

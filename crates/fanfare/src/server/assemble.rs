@@ -1,9 +1,9 @@
 //! From a configuration to a running node: budget, broker, hub, authenticator, and the tasks that keep them going.
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use fanfare_auth::{Authenticator, ConfigError};
 use fanfare_broker::{
-    Budget,
+    Broker, Budget,
     memory::{MemoryBroker, MemorySettings},
 };
 use fanfare_hub::{Hub, Spawn, unix_ms};
@@ -11,7 +11,10 @@ use fanfare_protocol::Epoch;
 use fanfare_transport::{Authorizer, Node};
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
-use crate::config::{Config, Live};
+use crate::{
+    config::{Config, Live},
+    store::{Store, StoreError},
+};
 
 /// Why a hub cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,9 @@ pub enum StartError {
     /// A key of `[auth]` cannot be used.
     #[error(transparent)]
     Keys(#[from] ConfigError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A hub lives on a Tokio runtime.
     #[error("there is no Tokio runtime here: build the hub inside #[tokio::main] or Runtime::block_on")]
     NoRuntime,
@@ -34,28 +40,29 @@ pub enum StartError {
 /// A node with its tasks, which end when this is dropped.
 pub(crate) struct Assembled {
     pub node: Arc<Node>,
+    /// The data directory, if messages are kept in one.
+    pub store: Option<Store>,
     /// Aborted on drop.
     pub tasks: JoinSet<()>,
 }
 
-/// Builds a node. Must be called on a Tokio runtime.
+/// Builds a node, whose messages are kept in the directory, or without one in memory. Must be called on a Tokio runtime.
 pub(crate) fn assemble(
     live: &Arc<Live>,
     authorizer: Option<Arc<dyn Authorizer>>,
+    data: Option<&Path>,
 ) -> Result<Assembled, StartError> {
     let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
     // Before the configuration is read, so that no reload falls in between.
     let changes = live.changes();
     let config = live.config();
-    let epoch = Epoch::from_random(getrandom::u64().map_err(StartError::Random)?);
     let auth = Arc::new(Authenticator::new(config.auth.to_auth())?);
     let budget = Arc::new(Budget::new(config.limits.memory_bytes));
-    let settings = MemorySettings {
-        channels_limit: config.limits.channels,
-        idempotency_ms: u64::try_from(config.limits.idempotency.as_millis()).unwrap_or(u64::MAX),
-        ..MemorySettings::new(epoch)
+    let store = data.map(|directory| Store::open(live, directory)).transpose()?;
+    let broker: Arc<dyn Broker> = match &store {
+        Some(store) => store.broker(),
+        None => Arc::new(in_memory(live, &budget)?),
     };
-    let broker = Arc::new(MemoryBroker::new(settings, live.clone(), budget.clone()));
     let spawner = runtime.clone();
     let spawn: Spawn = Box::new(move |round| drop(spawner.spawn(round)));
     let hub = Hub::new(broker, live.clone(), budget, spawn);
@@ -65,7 +72,19 @@ pub(crate) fn assemble(
     tasks.spawn_on(follow_reloads(changes, node.clone()), &runtime);
     let warming = node.auth.clone();
     tasks.spawn_on(async move { warming.warm_up(unix_ms()).await }, &runtime);
-    Ok(Assembled { node, tasks })
+    Ok(Assembled { node, store, tasks })
+}
+
+fn in_memory(live: &Arc<Live>, budget: &Arc<Budget>) -> Result<MemoryBroker, StartError> {
+    let limits = &live.config().limits;
+    let epoch = Epoch::from_random(getrandom::u64().map_err(StartError::Random)?);
+    let settings = MemorySettings {
+        channels_limit: limits.channels,
+        idempotency_ms: u64::try_from(limits.idempotency.as_millis()).unwrap_or(u64::MAX),
+        idempotency_ids: limits.idempotency_ids,
+        ..MemorySettings::new(epoch)
+    };
+    Ok(MemoryBroker::new(settings, live.clone(), budget.clone()))
 }
 
 /// Takes over what is made from the configuration and does not ask for it anew each time. What is connected stays connected.

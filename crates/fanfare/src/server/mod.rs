@@ -12,7 +12,7 @@ use std::{future::Future, io, io::Write, net::SocketAddr, sync::Arc};
 pub use assemble::StartError;
 pub use tls::TlsError;
 
-use crate::{Fanfare, config::Live, host};
+use crate::{Fanfare, config::Live, host, store};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ fn advice(error: &io::Error) -> &'static str {
 /// `listening on http://127.0.0.1:8000`.
 ///
 /// # Errors
-/// The address, the certificate or the configuration cannot be used.
+/// The address, the certificate, the configuration or the data directory cannot be used.
 pub async fn serve(live: Arc<Live>, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     let config = live.config();
     let at = |source| ServeError::Listen { address: config.listen, source };
@@ -55,7 +55,12 @@ pub async fn serve(live: Arc<Live>, shutdown: impl Future<Output = ()>) -> Resul
     let certificate = config.tls.files().map(|(cert, key)| tls::Certificate::read(cert, key)).transpose()?;
     let tls = certificate.as_ref().map(tls::Certificate::acceptor).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let fanfare = Fanfare::over(live.clone(), None, config.dev)?;
+    // Only now is the port known, if it was to be any.
+    let data = match (&config.data, config.dev) {
+        (None, true) => Some(store::development(address.port()).map_err(StartError::from)?),
+        (data, _) => data.clone(),
+    };
+    let fanfare = Fanfare::over(live.clone(), None, config.dev, data.as_deref())?;
     let mut chores = tokio::task::JoinSet::new();
     if let Some(certificate) = certificate {
         chores.spawn(reload_at_hangup(certificate));
@@ -67,10 +72,10 @@ pub async fn serve(live: Arc<Live>, shutdown: impl Future<Output = ()>) -> Resul
         () = serving => {}
         () = shutdown => {}
     }
-    fanfare.shutdown().await;
     if let Some(figures) = figures {
         figures.abort();
     }
+    fanfare.shutdown().await;
     Ok(())
 }
 

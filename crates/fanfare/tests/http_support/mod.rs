@@ -188,7 +188,7 @@ impl Server {
         let hub = Hub::new(broker, rules.clone(), budget, spawn);
         tokio::spawn(hub.clone().maintain());
         let node = Node::new(hub, auth, rules, authorizer, "1.2.3");
-        let router = router(node.clone(), Options { page: true, admin: true, live: Some(live) });
+        let router = router(node.clone(), Options { page: true, admin: true, live: Some(live), store: None });
         Self { node, router }
     }
 
