@@ -27,6 +27,7 @@ fn reader(form: Form) -> Reader {
         state: State::InStep,
         skip: None,
         keyed: None,
+        paced: None,
         present: None,
         snapshot: false,
         gap: None,

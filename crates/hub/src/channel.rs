@@ -8,6 +8,7 @@ use crate::{
     connection::Connection,
     place::Place,
     reader::ReaderKey,
+    readers::Rejoined,
     roster::Roster,
     shard::{Entry, Pace, SHARD_READERS, Shard},
     sync::{Mutex, Ordering},
@@ -58,6 +59,9 @@ impl std::fmt::Debug for Channel {
         write!(f, "Channel({})", self.name)
     }
 }
+
+/// Bytes of the newest of every key that a channel keeps before its first message: then the rules' `tail_bytes` hold.
+const NEWEST_BYTES: usize = 1 << 20;
 
 /// What to do after messages were taken.
 #[derive(Default)]
@@ -116,8 +120,17 @@ impl Channel {
         let Some(tail) = &state.tail else { return false };
         let (epoch, head) = (tail.epoch(), tail.head());
         let Some(shard) = connection.shard_of(key) else { return true };
-        let shard_state = shard.state.lock();
-        connection.join_at(key, epoch, head, shard_state.at)
+        let mut shard_state = shard.state.lock();
+        // Under the shard lock: a round that is about to end looks for readers that are owed something under it, after it has said so.
+        let running = shard.running.load(Ordering::Acquire);
+        match connection.join_at(key, epoch, head, shard_state.at, running) {
+            Rejoined::Yes => true,
+            Rejoined::No => false,
+            Rejoined::Owed(until) => {
+                shard_state.owed.push((until, Entry { connection: connection.clone(), key }));
+                true
+            }
+        }
     }
 }
 
@@ -154,6 +167,9 @@ impl ChannelState {
             self.quiet_sweeps = 0;
             // Members are read from the roster: of such a channel only the head counts.
             tail.trim(if self.roster.is_some() { 0 } else { tail_bytes });
+            if let Some(newest) = tail.newest_mut() {
+                newest.bound(tail_bytes);
+            }
             for shard in &self.shards {
                 if !shard.running.swap(true, Ordering::AcqRel) {
                     taken.kick.push(shard.clone());
@@ -176,7 +192,11 @@ impl ChannelState {
             }
             _ => (epoch, head),
         };
-        self.tail = Some(Tail::new(epoch, head));
+        let mut tail = Tail::new(epoch, head);
+        if self.shards.iter().any(|shard| shard.window().is_some()) {
+            tail.track(tail_bytes);
+        }
+        self.tail = Some(tail);
         let early = std::mem::take(&mut self.early);
         self.take(&early, tail_bytes)
     }
@@ -192,6 +212,11 @@ impl ChannelState {
         let (head, weight) =
             self.tail.as_ref().map_or((Place::default(), 0), |tail| (tail.head(), tail.weight()));
         let shard = Shard::new(form, kind, pace, head, weight);
+        if shard.window().is_some()
+            && let Some(tail) = &mut self.tail
+        {
+            tail.track(NEWEST_BYTES);
+        }
         self.shards.push(shard.clone());
         shard
     }
@@ -202,8 +227,9 @@ impl ChannelState {
         shard.state.lock().add(Entry { connection: connection.clone(), key });
     }
 
-    /// Takes a reader out; a shard without readers goes too.
-    pub fn detach(&mut self, shard: &Arc<Shard>, connection: &Connection, key: ReaderKey) {
+    /// Takes a reader out; a shard without readers goes too, and with the last that has a rate what was kept for it. Returns the bytes that
+    /// were freed.
+    pub fn detach(&mut self, shard: &Arc<Shard>, connection: &Connection, key: ReaderKey) -> usize {
         let left = {
             let mut state = shard.state.lock();
             state.remove(connection, key);
@@ -212,6 +238,30 @@ impl ChannelState {
         if left == 0 {
             self.shards.retain(|other| !Arc::ptr_eq(other, shard));
         }
+        if left > 0 || shard.window().is_none() || self.shards.iter().any(|other| other.window().is_some()) {
+            return 0;
+        }
+        let Some(tail) = &mut self.tail else { return 0 };
+        let held = tail.held();
+        tail.untrack();
+        held - tail.held()
+    }
+
+    /// Whether so much is kept for readers with a rate that letting go of what none of them needs is worth the effort.
+    pub fn is_newest_worth_pruning(&mut self) -> bool {
+        self.tail.as_mut().and_then(Tail::newest_mut).is_some_and(|newest| newest.is_worth_pruning())
+    }
+
+    /// Lets go of what no reader with a rate needs any more: everybody stands behind it. Returns the bytes that were
+    /// freed.
+    pub fn prune_newest(&mut self) -> usize {
+        let Some(newest) = self.tail.as_mut().and_then(Tail::newest_mut) else { return 0 };
+        let held = newest.held();
+        let paced = self.shards.iter().filter(|shard| shard.window().is_some());
+        if let Some([floor, _]) = paced.map(|shard| shard.state.lock().ticks).min() {
+            newest.prune(floor);
+        }
+        held - newest.held()
     }
 
     /// Lets go of the tail when every shard has passed it; the broker has it all. Returns the bytes that were freed.
@@ -223,7 +273,7 @@ impl ChannelState {
         }
         let held = tail.held();
         tail.trim(0);
-        held
+        held - tail.held()
     }
 
     /// Whether anybody counts on this channel.

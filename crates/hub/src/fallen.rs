@@ -6,6 +6,7 @@ use crate::{
     connection::Connection,
     hub::{Hub, Slow},
     pump::{Fetch, Fetched, Range, Slow as SlowReader},
+    read_newest::FOR_READERS,
     reader::KeyedPhase,
 };
 
@@ -18,6 +19,9 @@ impl Hub {
         match fetch.range {
             Range::Log(read) => self.broker.read(&fetch.channel, read).await.map(Fetched::Log),
             Range::Keyed(read) => self.broker.read_keyed(&fetch.channel, read).await.map(Fetched::Keyed),
+            Range::Newest(read) => {
+                self.read_newest(&fetch.channel, read, FOR_READERS).await.map(Fetched::Newest)
+            }
         }
     }
 

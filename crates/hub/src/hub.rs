@@ -154,7 +154,8 @@ impl Hub {
         if reader.kind == crate::reader::Kind::Messages {
             self.counters.subscriptions.dec();
         }
-        reader.channel.lock().detach(&reader.shard, connection, key);
+        let freed = reader.channel.lock().detach(&reader.shard, connection, key);
+        self.count_tail(-(freed as isize));
         // A publisher may have waited for this shard alone.
         reader.channel.room.notify_waiters();
     }
@@ -238,14 +239,16 @@ impl Hub {
                 state.idle_sweeps = if state.is_idle() { state.idle_sweeps + 1 } else { 0 };
                 state.quiet_sweeps = state.quiet_sweeps.saturating_add(1);
                 let quiet = has_history && state.quiet_sweeps == LINGER_SWEEPS;
-                (state.idle_sweeps >= LINGER_SWEEPS, if quiet { state.drop_tail() } else { 0 })
+                let freed = if quiet { state.drop_tail() } else { 0 };
+                let pruned = if state.quiet_sweeps == 2 { state.prune_newest() } else { 0 };
+                (state.idle_sweeps >= LINGER_SWEEPS, freed + pruned)
             };
             self.count_tail(-(freed as isize));
             if idle && self.registry.remove_idle(&channel) {
                 let held = channel.lock().tail.as_mut().map_or(0, |tail| {
                     let held = tail.held();
                     tail.trim(0);
-                    held
+                    held - tail.held()
                 });
                 self.count_tail(-(held as isize));
                 self.broker.disinterest(&channel.name);
@@ -303,12 +306,11 @@ impl Sink for Deliveries {
         for shard in shards {
             let readers = {
                 let mut state = shard.state.lock();
-                state.at = crate::place::Place::default();
-                state.weight = 0;
+                state.stand(crate::place::Place::default(), 0);
                 state.readers()
             };
             for entry in readers.iter() {
-                entry.connection.fall_behind(entry.key);
+                entry.connection.fall_behind(entry.key, true);
             }
         }
         hub.follow_up(&channel, taken);

@@ -15,11 +15,13 @@ mod form;
 mod hub;
 mod maintain;
 mod member;
+mod newest;
 mod page;
 mod place;
 mod presence;
 mod publish;
 mod pump;
+mod read_newest;
 mod reader;
 mod readers;
 mod registry;
@@ -34,6 +36,7 @@ mod tail;
 #[cfg(test)]
 mod test_support;
 mod wheel;
+mod window;
 mod write;
 
 pub use clock::unix_ms;

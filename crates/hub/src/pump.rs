@@ -11,18 +11,17 @@ use crate::{
     assemble::Batch,
     channel::Channel,
     connection::{Connection, Life},
+    form::Form,
     place::Place,
-    reader::{KeyedPhase, Kind, PresentPhase, Reader, ReaderKey, State},
+    read_newest::{NewestSlice, ReadNewest},
+    reader::{KeyedPhase, Kind, Pass, PresentPhase, Reader, ReaderKey, State},
     segment::Segment,
-    shard::Pace,
-    tail::{READ_BYTES, TailRead},
+    tail::{READ_BYTES, Tail, TailRead},
     write::Stop,
 };
 
 /// Writes a driver's turn.
 pub const TURN_WRITES: usize = 2;
-/// Bytes that the conflated read of a paced reader looks at.
-const CONFLATE_BYTES: usize = 1 << 20;
 
 /// How a turn ended.
 #[derive(Debug)]
@@ -60,17 +59,20 @@ impl Fetch {
         match self.range {
             Range::Log(read) => read.after.offset,
             Range::Keyed(read) => read.after,
+            Range::Newest(read) => read.after.offset,
         }
     }
 }
 
-/// A read of the log, or of the newest per key.
+/// A read of the log, of the keyed state, or of the newest per key.
 #[derive(Clone, Copy, Debug)]
 pub enum Range {
     /// The log.
     Log(Read),
-    /// The newest per key.
+    /// The keyed state.
     Keyed(Keyed),
+    /// The newest per key, messages without a key included.
+    Newest(ReadNewest),
 }
 
 /// What the broker returned.
@@ -78,8 +80,10 @@ pub enum Range {
 pub enum Fetched {
     /// A slice of the log.
     Log(Result<Slice, Lost>),
-    /// The newest per key.
+    /// The keyed state.
     Keyed(KeyedSlice),
+    /// The newest per key.
+    Newest(Result<NewestSlice, Lost>),
 }
 
 /// A reader that the log no longer reaches.
@@ -104,7 +108,8 @@ struct View {
     epoch: fanfare_protocol::Epoch,
     kind: Kind,
     keyed: Option<KeyedPhase>,
-    pace: Pace,
+    /// At a rate: what it reads by itself now, if it has begun.
+    paced: Option<Option<Pass>>,
     snapshot: bool,
     present: Option<PresentPhase>,
 }
@@ -129,7 +134,7 @@ impl Connection {
         write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> Pumped {
         loop {
-            let (key, view) = {
+            let (key, mut view) = {
                 let mut out = self.lock();
                 if out.life == Life::Dead {
                     return Pumped::Dead;
@@ -161,13 +166,15 @@ impl Connection {
                     epoch: reader.epoch,
                     kind: reader.kind,
                     keyed: reader.keyed,
-                    pace: reader.shard.pace,
+                    paced: reader.paced.as_ref().map(|paced| paced.pass),
                     snapshot: reader.snapshot,
                     present: reader.present,
                 };
                 (key, view)
             };
-            match self.source(&view) {
+            let source = self.source(&mut view);
+            self.set_pass(key, &view);
+            match source {
                 Source::Segments(segments) => {
                     writes -= 1;
                     if let Some(pumped) = self.write_segments(key, &segments, unix_ms, write) {
@@ -199,7 +206,7 @@ impl Connection {
     }
 
     /// Where a reader's next bytes come from.
-    fn source(&self, view: &View) -> Source {
+    fn source(&self, view: &mut View) -> Source {
         let mut channel = view.channel.lock();
         let channel = &mut *channel;
         let Some(tail) = &mut channel.tail else { return Source::AtHead };
@@ -222,6 +229,9 @@ impl Connection {
                 None => Source::AtHead,
             };
         }
+        if let Some(pass @ None) = &mut view.paced {
+            *pass = Some(Pass::new(Place::at(tail.head().offset)));
+        }
         if let Some(phase) = view.keyed {
             return Source::Fetch(Range::Keyed(Keyed {
                 after: view.cursor.offset,
@@ -234,23 +244,21 @@ impl Connection {
         if view.cursor >= tail.head() {
             return Source::AtHead;
         }
-        let paced = view.pace != Pace::Live;
-        if paced && let Some(segment) = tail.conflate(self.form, view.cursor) {
-            return Source::Segments(vec![Arc::new(segment)]);
-        }
         let before = tail.held() as isize;
-        let read = if paced { TailRead::Before } else { tail.read(self.form, view.cursor, READ_BYTES) };
+        let source = match view.paced.flatten() {
+            Some(pass) => newest(tail, self.form, view, pass.until),
+            None => log(tail, self.form, view),
+        };
         self.counters.grow_tail(tail.held() as isize - before);
-        match read {
-            TailRead::AtHead => Source::AtHead,
-            TailRead::Segments(segments) => Source::Segments(segments),
-            TailRead::Before if view.cursor.offset == tail.head().offset => Source::AtHead,
-            TailRead::Before => Source::Fetch(Range::Log(Read {
-                after: Position { epoch: view.epoch, offset: view.cursor.offset },
-                limit: 1000,
-                bytes: if paced { CONFLATE_BYTES } else { READ_BYTES },
-                bound: Bound::Held,
-            })),
+        source
+    }
+
+    /// What a reader with a rate reads by itself has begun.
+    fn set_pass(&self, key: ReaderKey, view: &View) {
+        if let Some(pass @ Some(_)) = view.paced
+            && let Some(paced) = self.lock().reader_mut(key).and_then(|reader| reader.paced.as_mut())
+        {
+            paced.pass = pass;
         }
     }
 
@@ -277,6 +285,7 @@ impl Connection {
             false,
         );
         let count = batch.units.len();
+        out.mark_sent(key, count);
         self.written(&mut out, count, |out| out.put(key, &batch.bytes, to, |at| batch.cut(at), write))
     }
 
@@ -347,7 +356,7 @@ impl Connection {
             return Pumped::Again;
         }
         let (messages, to) = match fetched {
-            Fetched::Log(Err(lost)) => {
+            Fetched::Log(Err(lost)) | Fetched::Newest(Err(lost)) => {
                 let at = Position { epoch: reader.epoch, offset: reader.cursor.offset };
                 let snapshot = reader.snapshot;
                 out.behind.pop_back();
@@ -364,9 +373,13 @@ impl Connection {
                     return Pumped::Again;
                 }
                 let to = slice.messages.last().map_or(reader.cursor, |message| Place::at(message.offset));
-                let messages =
-                    if reader.shard.pace == Pace::Live { slice.messages } else { newest(slice.messages) };
-                (messages, to)
+                (slice.messages, to)
+            }
+            Fetched::Newest(Ok(slice)) => {
+                if slice.epoch != reader.epoch {
+                    return Pumped::Again;
+                }
+                (slice.messages, Place::at(slice.next))
             }
             Fetched::Keyed(slice) => {
                 if slice.bounds.epoch != reader.epoch {
@@ -382,6 +395,7 @@ impl Connection {
         let batch = Batch::encode(self.form, messages.iter().map(|m| &**m), reader, out.elements.as_deref());
         let count = batch.units.len();
         let keyed = reader.keyed;
+        out.mark_sent(fetch.key, count);
         let put = self.written(&mut out, count, |out| {
             out.put(fetch.key, &batch.bytes, to, |at| batch.cut(at), &mut *write)
         });
@@ -406,6 +420,9 @@ impl Connection {
             reader.epoch = to.epoch;
             reader.cursor = Place::at(to.offset);
             reader.keyed = keyed;
+            if let Some(paced) = &mut reader.paced {
+                paced.pass = None;
+            }
             reader.present = (reader.kind == Kind::Members).then(PresentPhase::default);
             if let Some(reason) = gap {
                 told = Some((reader.element, Gap { channel: reader.name.clone(), after: to, reason }));
@@ -460,11 +477,32 @@ fn members(
     }
 }
 
-/// The newest message of every key (keyless messages share one), in order.
-fn newest(messages: Vec<Arc<fanfare_protocol::Message>>) -> Vec<Arc<fanfare_protocol::Message>> {
-    let mut last = std::collections::HashMap::new();
-    for message in &messages {
-        last.insert(message.key.clone(), message.offset);
+/// What follows a reader's cursor in the log.
+fn log(tail: &mut Tail, form: Form, view: &View) -> Source {
+    match tail.read(form, view.cursor, READ_BYTES) {
+        TailRead::AtHead => Source::AtHead,
+        TailRead::Segments(segments) => Source::Segments(segments),
+        TailRead::Before if view.cursor.offset == tail.head().offset => Source::AtHead,
+        TailRead::Before => Source::Fetch(Range::Log(Read {
+            after: Position { epoch: view.epoch, offset: view.cursor.offset },
+            limit: 1000,
+            bytes: READ_BYTES,
+            bound: Bound::Held,
+        })),
     }
-    messages.into_iter().filter(|message| last.get(&message.key) == Some(&message.offset)).collect()
+}
+
+/// The newest of every key between a reader's cursor and the end of what it reads by itself.
+fn newest(tail: &mut Tail, form: Form, view: &View, until: Place) -> Source {
+    if view.cursor >= until {
+        return Source::AtHead;
+    }
+    match tail.conflate(form, view.cursor, until, READ_BYTES) {
+        Some(segment) => Source::Segments(vec![Arc::new(segment)]),
+        None => Source::Fetch(Range::Newest(ReadNewest {
+            after: Position { epoch: view.epoch, offset: view.cursor.offset },
+            until: until.offset,
+            keyless: tail.keyless(view.cursor.offset, until.offset),
+        })),
+    }
 }

@@ -1,7 +1,8 @@
 //! A reader: a cursor on one channel, held by a connection and stepped by a shard.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use fanfare_protocol::{ChannelName, ClientId, Epoch, event::Gap};
+use tokio::time::Instant;
 
 use crate::{channel::Channel, place::Place, shard::Shard};
 
@@ -43,6 +44,57 @@ pub struct KeyedPhase {
     pub tombstones_after: u64,
 }
 
+/// A reader with a rate, as far as it differs from its shard: what it reads by itself, and when it may be written again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Paced {
+    /// The time between two deliveries.
+    pub window: Duration,
+    /// What it reads by itself now.
+    pub pass: Option<Pass>,
+    /// The end of the window that its own reading opened; none when its shard's ticks are its own.
+    pub until: Option<Instant>,
+    /// Its shard's tick left it to read by itself.
+    pub ticked: bool,
+}
+
+/// One reading of the newest of every key, each once, up to where the head stood when it began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pass {
+    /// The end; what changes meanwhile moves behind it.
+    pub until: Place,
+    /// When it began.
+    pub begun: Instant,
+    /// Whether anything was delivered.
+    pub sent: bool,
+}
+
+impl Pass {
+    /// Begins now.
+    pub fn new(until: Place) -> Self {
+        Self { until, begun: Instant::now(), sent: false }
+    }
+}
+
+impl Paced {
+    /// A new reader: no window is open.
+    pub fn new(window: Duration) -> Self {
+        Self { window, pass: None, until: None, ticked: false }
+    }
+
+    /// What was read by itself has been delivered.
+    pub fn pass_over(&mut self) {
+        let Some(pass) = self.pass.take() else { return };
+        // After its shard's tick the shard's window is its own.
+        self.until = (pass.sent && !self.ticked).then(|| pass.begun + self.window);
+        self.ticked = false;
+    }
+
+    /// The end of its own window, if that is still open.
+    pub fn busy_until(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| *until > now)
+    }
+}
+
 /// A reader of members that has not been told all of them yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PresentPhase {
@@ -75,6 +127,8 @@ pub struct Reader {
     pub skip: Option<ClientId>,
     /// Reads the newest per key first.
     pub keyed: Option<KeyedPhase>,
+    /// Messages at a rate.
+    pub paced: Option<Box<Paced>>,
     /// Members: tells all of them first.
     pub present: Option<PresentPhase>,
     /// Asked for a snapshot: what the log loses is continued by key.

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use fanfare_protocol::{ChannelName, Epoch};
+use tokio::time::Instant;
 
 use crate::{
     connection::{Connection, Life, Out},
@@ -60,25 +61,40 @@ impl Connection {
         self.lock().reader(key).map(|reader| reader.shard.clone())
     }
 
-    /// Puts a reader in step when it stands at or past its shard's position. Called under the shard lock. True when the catch-up has nothing
-    /// more to do for it.
-    pub(crate) fn join_at(&self, key: ReaderKey, epoch: Epoch, head: Place, at: Place) -> bool {
+    /// Puts a reader in step when it stands at or past its shard's position, or when the shard's round (if it is running) will look after it.
+    /// Called under the shard lock.
+    pub(crate) fn join_at(
+        &self,
+        key: ReaderKey,
+        epoch: Epoch,
+        head: Place,
+        at: Place,
+        running: bool,
+    ) -> Rejoined {
         let mut out = self.lock();
-        let Some(reader) = out.reader_mut(key) else { return true };
+        let Some(reader) = out.reader_mut(key) else { return Rejoined::Yes };
         let unread = reader.keyed.is_some() || reader.present.is_some();
         if reader.epoch != epoch || unread || reader.state != State::Behind {
-            return reader.state == State::InStep;
+            return if reader.state == State::InStep { Rejoined::Yes } else { Rejoined::No };
         }
         if reader.cursor.offset == head.offset {
             // At the head but for ephemeral messages, which it did not hear in time.
             reader.cursor = head;
         }
-        if reader.cursor < at {
-            return false;
+        let mut owed = None;
+        if let Some(paced) = &mut reader.paced {
+            if paced.pass.is_some_and(|pass| reader.cursor < pass.until) {
+                return Rejoined::No;
+            }
+            paced.pass_over();
+            owed = paced.busy_until(Instant::now()).filter(|_| running);
+        }
+        if reader.cursor < at && owed.is_none() {
+            return Rejoined::No;
         }
         reader.state = State::InStep;
         self.counters.behind.dec();
-        true
+        owed.filter(|_| reader.cursor < at).map_or(Rejoined::Yes, Rejoined::Owed)
     }
 
     /// Takes the readers of a channel out, messages and members. From here on nothing of it is written.
@@ -121,15 +137,27 @@ impl Connection {
         readers.find(|r| r.name == *channel && r.kind == Kind::Messages).map(|r| (r.epoch, r.cursor, r.keyed))
     }
 
-    /// Sends every reader of a shard that is in step to the catch-up: its position has left the tail, or the epoch has changed.
-    pub(crate) fn fall_behind(&self, key: ReaderKey) {
+    /// Sends a reader that is in step to the catch-up: its shard's position has left the tail, the epoch has changed, or its own window is
+    /// over. `ticked`: the shard's window is open from now on, and so is the reader's.
+    pub(crate) fn fall_behind(&self, key: ReaderKey, ticked: bool) {
         let mut out = self.lock();
         if out.reader(key).is_some_and(|reader| reader.state == State::InStep) {
-            out.set_behind(key, &self.counters);
+            out.set_behind(key, &self.counters, ticked);
             drop(out);
             self.wake();
         }
     }
+}
+
+/// Whether a reader is in step again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rejoined {
+    /// In step, or gone.
+    Yes,
+    /// There is more to read.
+    No,
+    /// In step, but there is more for it when its own window is over.
+    Owed(Instant),
 }
 
 impl Out {
@@ -144,8 +172,21 @@ impl Out {
             .filter(|reader| reader.generation == key.generation)
     }
 
-    pub(crate) fn set_behind(&mut self, key: ReaderKey, counters: &Counters) {
+    /// Something was delivered of what a reader with a rate reads by itself.
+    pub(crate) fn mark_sent(&mut self, key: ReaderKey, count: usize) {
+        if count > 0
+            && let Some(paced) = self.reader_mut(key).and_then(|reader| reader.paced.as_mut())
+            && let Some(pass) = &mut paced.pass
+        {
+            pass.sent = true;
+        }
+    }
+
+    pub(crate) fn set_behind(&mut self, key: ReaderKey, counters: &Counters, ticked: bool) {
         if let Some(reader) = self.reader_mut(key) {
+            if let Some(paced) = &mut reader.paced {
+                paced.ticked = ticked;
+            }
             if reader.state != State::Behind {
                 counters.behind.inc();
             }

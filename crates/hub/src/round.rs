@@ -4,26 +4,26 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
 };
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::Instant;
 
 use crate::{
-    channel::Channel,
+    channel::{Channel, ChannelState},
     clock::unix_ms,
     counters::Counters,
+    place::Place,
     reader::Kind,
-    segment::Segment,
+    segment::{SEGMENT_BYTES, Segment},
     shard::{Entry, Pace, Shard},
     sync::Ordering,
     tail::TailRead,
+    window::Windows,
+    write::Given,
 };
 
 /// Writes before a round goes to the back of the queue: about 250 microseconds.
 pub const TURN: usize = 64;
-/// A window is waited for in pieces of this length.
-const PIECE: Duration = Duration::from_secs(5);
 
 /// One segment on its way through a shard.
 struct Part {
@@ -34,6 +34,15 @@ struct Part {
     begun: Instant,
 }
 
+/// A tick of a paced shard: the newest of every key, in as many segments as it takes.
+struct Tick {
+    begun: Instant,
+    /// Up to here; what changes meanwhile moves behind it. None for members, who are told in one segment.
+    until: Option<Place>,
+    /// Whether anybody was given anything, so that a window opens.
+    given: bool,
+}
+
 /// A shard's rounds until it has caught up with the head: spawned by the first append to a quiet shard.
 pub struct Round {
     channel: Arc<Channel>,
@@ -42,8 +51,10 @@ pub struct Round {
     part: Option<Part>,
     /// Not polled yet: a round begins behind the work that is already ready, so that what arrives together goes out together.
     first: bool,
-    /// The window that the last delivery of a paced shard opened.
-    window: Option<Box<Window>>,
+    /// The tick under way, of a paced shard.
+    tick: Option<Tick>,
+    /// What a paced shard waits for between ticks.
+    windows: Option<Box<Windows>>,
 }
 
 /// What the next step of a round found.
@@ -51,169 +62,228 @@ enum Next {
     Segment(Part),
     /// The shard's position has left the tail: its readers go on by themselves.
     Lost(Arc<[Entry]>),
+    /// The tick has taken everything up to its end.
+    TickOver,
     AtHead,
+}
+
+/// What is left of a shard's log to write.
+enum Found {
+    Segment(Arc<Segment>),
+    Lost,
+    TickOver,
+    Nothing,
 }
 
 impl Round {
     /// A round for a shard whose `running` was just set.
     pub fn new(channel: Arc<Channel>, shard: Arc<Shard>, counters: Arc<Counters>) -> Self {
-        Self { channel, shard, counters, part: None, first: true, window: None }
+        let windows = (shard.pace != Pace::Live).then(Box::default);
+        Self { channel, shard, counters, part: None, first: true, tick: None, windows }
     }
 
     /// Takes the next segment and moves the shard's position past it, in one step under channel and shard lock.
-    fn next(&self) -> Next {
+    fn next(&mut self) -> Next {
         let mut channel = self.channel.lock();
-        let channel = &mut *channel;
-        let Some(tail) = &mut channel.tail else { return Next::AtHead };
-        let mut state = self.shard.state.lock();
-        let held = tail.held() as isize;
-        let segment = match (self.shard.kind, self.shard.pace) {
-            (Kind::Members, _) => match &channel.roster {
-                Some(roster) if state.at < tail.head() && roster.is_far(state.at.offset) => {
-                    state.at = tail.head();
-                    state.weight = tail.weight();
-                    return Next::Lost(state.readers());
-                }
-                Some(roster) if state.at < tail.head() => Some(Arc::new(roster.segment(
-                    self.shard.form,
-                    tail.epoch(),
-                    state.at,
-                    tail.head(),
-                    tail.weight(),
-                ))),
-                _ => None,
-            },
-            (Kind::Messages, Pace::Every(_)) => {
-                if !tail.reaches(state.at) {
-                    state.at = tail.head();
-                    state.weight = tail.weight();
-                    return Next::Lost(state.readers());
-                }
-                tail.conflate(self.shard.form, state.at).map(Arc::new)
-            }
-            (Kind::Messages, Pace::Live) => match tail.read(self.shard.form, state.at, 1) {
-                TailRead::AtHead => None,
-                TailRead::Segments(segments) => segments.into_iter().next(),
-                TailRead::Before => {
-                    state.at = tail.head();
-                    state.weight = tail.weight();
-                    return Next::Lost(state.readers());
-                }
-            },
-        };
-        self.counters.grow_tail(tail.held() as isize - held);
-        let Some(segment) = segment else {
-            if state.at < tail.head() {
-                // Nothing but ephemeral messages that are gone.
-                state.at = tail.head();
-                state.weight = tail.weight();
-            }
-            return Next::AtHead;
-        };
-        state.at = segment.to;
-        state.weight = segment.weight_to;
-        Next::Segment(Part {
-            segment,
-            readers: state.readers(),
-            next: 0,
-            unix_ms: unix_ms(),
-            begun: Instant::now(),
-        })
+        let Some(held) = channel.tail.as_ref().map(|tail| tail.held() as isize) else { return Next::AtHead };
+        let next = next_of(&mut channel, &self.shard, &mut self.tick);
+        if self.shard.window().is_some() && channel.is_newest_worth_pruning() {
+            channel.prune_newest();
+        }
+        let now = channel.tail.as_ref().map_or(0, |tail| tail.held() as isize);
+        self.counters.grow_tail(now - held);
+        next
     }
 
     /// Writes to readers until the part is done (true) or the turn is over.
     fn step(&mut self, budget: &mut usize) -> bool {
         let Some(part) = &mut self.part else { return true };
         let mut delivered = 0;
+        let mut given = false;
         while let Some(entry) = part.readers.get(part.next) {
             if *budget == 0 {
-                self.counters.deliveries.add(delivered);
-                return false;
+                break;
             }
             *budget -= 1;
             part.next += 1;
-            delivered += entry.connection.write_round(entry.key, &part.segment, part.unix_ms) as u64;
+            match entry.connection.write_round(entry.key, &part.segment, part.unix_ms, part.begun) {
+                Given::Wrote(count) => {
+                    delivered += count as u64;
+                    given |= count > 0;
+                }
+                Given::Nothing => {}
+                Given::Behind => given = true,
+                Given::Later(until) => {
+                    if let Some(windows) = &mut self.windows {
+                        windows.owe(until, entry.clone());
+                    }
+                }
+            }
         }
         self.counters.deliveries.add(delivered);
+        if let Some(tick) = &mut self.tick {
+            tick.given |= given;
+        }
+        if part.next < part.readers.len() {
+            return false;
+        }
         self.counters.rounds.inc();
         self.counters.round_messages.record(part.segment.index.len() as u64);
         self.counters.round_us.record(part.begun.elapsed().as_micros() as u64);
         self.part = None;
         self.channel.room.notify_waiters();
+        if self.tick.as_ref().is_some_and(|tick| tick.until.is_none()) {
+            self.end_tick();
+        }
         true
+    }
+
+    /// A delivery opens a window. Where only readers with open windows of their own were left out, the next tick is theirs.
+    fn end_tick(&mut self) {
+        let (Some(tick), Some(windows)) = (self.tick.take(), &mut self.windows) else { return };
+        let Pace::Every(window) = self.shard.pace else { return };
+        if tick.given {
+            windows.open(tick.begun + window);
+        } else if let Some(until) = windows.first_owed() {
+            windows.open(until);
+        }
     }
 
     /// Ends this run of rounds, unless something was appended meanwhile.
     fn rest(&self) -> bool {
         self.shard.running.store(false, Ordering::Release);
-        let behind = {
+        let again = {
             let channel = self.channel.lock();
-            channel.tail.as_ref().is_some_and(|tail| self.shard.state.lock().at < tail.head())
+            let state = self.shard.state.lock();
+            !state.owed.is_empty() || channel.tail.as_ref().is_some_and(|tail| state.at < tail.head())
         };
-        !behind || self.shard.running.swap(true, Ordering::AcqRel)
+        !again || self.shard.running.swap(true, Ordering::AcqRel)
     }
 
     /// One turn of writes: what the task's poll does, and what a test or a model checker steps by hand. Pending means "again later": for a
     /// paced shard whose part is written, when its window is over.
     pub fn turn(&mut self) -> Poll<()> {
-        let mut budget = TURN;
-        if self.part.is_none() {
-            self.window = None;
+        if self.is_between_ticks()
+            && let Some(windows) = &mut self.windows
+        {
+            windows.end_all(&self.shard);
         }
+        self.go_on()
+    }
+
+    fn is_between_ticks(&self) -> bool {
+        self.part.is_none() && self.tick.is_none()
+    }
+
+    /// Writes for a turn, or up to the end of a tick.
+    fn go_on(&mut self) -> Poll<()> {
+        let mut budget = TURN;
         loop {
-            if !self.step(&mut budget) || self.window.is_some() {
+            if !self.step(&mut budget) || self.windows.as_ref().is_some_and(|windows| windows.is_open()) {
                 return Poll::Pending;
             }
             match self.next() {
-                Next::Segment(part) => {
-                    self.part = Some(part);
-                    // The part is written first; the window is waited for before the next.
-                    if let Pace::Every(window) = self.shard.pace {
-                        self.window = Some(Box::new(Window::open(window)));
-                    }
-                }
+                Next::Segment(part) => self.part = Some(part),
                 Next::Lost(readers) => {
                     for entry in readers.iter() {
-                        entry.connection.fall_behind(entry.key);
+                        entry.connection.fall_behind(entry.key, true);
                     }
                     self.channel.room.notify_waiters();
+                    self.end_tick();
                 }
-                Next::AtHead if self.rest() => return Poll::Ready(()),
-                Next::AtHead => {}
+                Next::TickOver => self.end_tick(),
+                Next::AtHead => {
+                    // A window that nobody but its own reader waits for ends by itself.
+                    if let Some(windows) = &mut self.windows {
+                        windows.gather(&self.shard);
+                        if let Some(until) = windows.first_owed() {
+                            windows.open(until);
+                            return Poll::Pending;
+                        }
+                    }
+                    if self.rest() {
+                        return Poll::Ready(());
+                    }
+                }
             }
         }
     }
+}
 
-    /// Waits for the end of the window that the last delivery opened. A shard whose readers have left ends its rounds with it.
-    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(window) = &mut self.window {
-            if window.sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
+/// What a shard is to be written next. Its position moves past that.
+fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>) -> Next {
+    let Some(tail) = &mut channel.tail else { return Next::AtHead };
+    let mut state = shard.state.lock();
+    let state = &mut *state;
+    let (head, weight) = (tail.head(), tail.weight());
+    let found = match (shard.kind, shard.pace) {
+        _ if state.at >= head && tick.is_none() => Found::Nothing,
+        (Kind::Messages, Pace::Live) => match tail.read(shard.form, state.at, 1) {
+            TailRead::AtHead => Found::Nothing,
+            TailRead::Segments(segments) => {
+                segments.into_iter().next().map_or(Found::Nothing, Found::Segment)
             }
-            if window.left.is_zero() || self.shard.state.lock().len() == 0 {
-                self.window = None;
-            } else {
-                window.next();
+            TailRead::Before => Found::Lost,
+        },
+        (Kind::Messages, Pace::Every(_)) => {
+            let begun = tick.get_or_insert_with(|| {
+                state.tick();
+                Tick { begun: Instant::now(), until: Some(head), given: false }
+            });
+            let until = begun.until.unwrap_or(head);
+            match tail.conflate(shard.form, state.at, until, SEGMENT_BYTES) {
+                None => {
+                    begun.given = true;
+                    Found::Lost
+                }
+                Some(segment) => {
+                    // Behind the last segment of a tick its window begins.
+                    begun.until = (segment.to < until).then_some(until);
+                    match segment.index.is_empty() {
+                        true => {
+                            state.at = until;
+                            Found::TickOver
+                        }
+                        false => Found::Segment(Arc::new(segment)),
+                    }
+                }
             }
         }
-        Poll::Ready(())
-    }
-}
-
-/// A window is waited for in pieces, so that nobody waits long for a shard that everybody has left.
-struct Window {
-    sleep: Pin<Box<Sleep>>,
-    left: Duration,
-}
-
-impl Window {
-    fn open(window: Duration) -> Self {
-        let piece = window.min(PIECE);
-        Self { sleep: Box::pin(sleep(piece)), left: window - piece }
-    }
-
-    fn next(&mut self) {
-        *self = Self::open(self.left);
+        (Kind::Members, _) => match &channel.roster {
+            Some(roster) => {
+                let lost = roster.is_far(state.at.offset);
+                *tick = Some(Tick { begun: Instant::now(), until: None, given: !lost });
+                match lost {
+                    true => Found::Lost,
+                    false => Found::Segment(Arc::new(roster.segment(
+                        shard.form,
+                        tail.epoch(),
+                        state.at,
+                        head,
+                        weight,
+                    ))),
+                }
+            }
+            None => Found::Nothing,
+        },
+    };
+    match found {
+        Found::Segment(segment) => {
+            state.at = segment.to;
+            state.weight = segment.weight_to;
+            let (readers, begun) = (state.readers(), Instant::now());
+            Next::Segment(Part { segment, readers, next: 0, unix_ms: unix_ms(), begun })
+        }
+        Found::Lost => {
+            state.stand(head, weight);
+            Next::Lost(state.readers())
+        }
+        Found::TickOver => Next::TickOver,
+        Found::Nothing => {
+            // Where the position was before the head, nothing but ephemeral messages that are gone was left.
+            state.stand(head.max(state.at), weight);
+            Next::AtHead
+        }
     }
 }
 
@@ -221,19 +291,22 @@ impl Future for Round {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::take(&mut self.first) {
+        let me = &mut *self;
+        if std::mem::take(&mut me.first) {
             // `spawn` alone would run ahead of what is ready: wake behind it.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         loop {
-            if self.part.is_none() && self.poll_window(cx).is_pending() {
+            if let Some(windows) = &mut me.windows
+                && windows.poll(cx, &me.shard).is_pending()
+            {
                 return Poll::Pending;
             }
-            if self.turn().is_ready() {
+            if me.go_on().is_ready() {
                 return Poll::Ready(());
             }
-            if self.part.is_some() {
+            if !me.is_between_ticks() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

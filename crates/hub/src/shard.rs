@@ -1,6 +1,8 @@
 //! About 250 readers of one wire form that are stepped together.
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use crate::{
     connection::Connection,
     form::Form,
@@ -53,6 +55,10 @@ pub struct ShardState {
     pub at: Place,
     /// The channel's running weight at `at`.
     pub weight: u64,
+    /// Where the last two ticks of a paced shard began, the older first: nobody in it that keeps up stands further back.
+    pub ticks: [Place; 2],
+    /// Readers of a paced shard that a tick passed by while they read by themselves, and when their own window ends: the round looks after them.
+    pub owed: Vec<(Instant, Entry)>,
     /// All readers, whatever their state.
     readers: Vec<Entry>,
     /// The same, shared with rounds; made anew after a change.
@@ -62,8 +68,23 @@ pub struct ShardState {
 impl Shard {
     /// A shard without readers at a position.
     pub fn new(form: Form, kind: Kind, pace: Pace, at: Place, weight: u64) -> Arc<Self> {
-        let state = Mutex::new(ShardState { at, weight, readers: Vec::new(), shared: None });
+        let state = Mutex::new(ShardState {
+            at,
+            weight,
+            ticks: [at; 2],
+            owed: Vec::new(),
+            readers: Vec::new(),
+            shared: None,
+        });
         Arc::new(Self { form, kind, pace, running: AtomicBool::new(false), state })
+    }
+
+    /// The window of a shard that is written the newest of every key.
+    pub fn window(&self) -> Option<Duration> {
+        match (self.kind, self.pace) {
+            (Kind::Messages, Pace::Every(window)) => Some(window),
+            _ => None,
+        }
     }
 
     /// Whether readers of this form, kind and pace belong here.
@@ -73,6 +94,16 @@ impl Shard {
 }
 
 impl ShardState {
+    /// Nothing has been taken since: everybody stands here.
+    pub fn stand(&mut self, at: Place, weight: u64) {
+        (self.at, self.weight, self.ticks) = (at, weight, [at; 2]);
+    }
+
+    /// A tick begins at the present position.
+    pub fn tick(&mut self) {
+        self.ticks = [self.ticks[1], self.at];
+    }
+
     /// How many readers.
     pub fn len(&self) -> usize {
         self.readers.len()

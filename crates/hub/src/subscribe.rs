@@ -12,7 +12,8 @@ use crate::{
     connection::{Connection, Notice},
     hub::Hub,
     place::Place,
-    reader::{KeyedPhase, Kind, PresentPhase, Reader, State},
+    reader::{KeyedPhase, Kind, Paced, PresentPhase, Reader, State},
+    replay::Sent,
     shard::Pace,
 };
 
@@ -105,7 +106,8 @@ impl Hub {
                 }
                 _ => beginning(&options.start, &bounds, &policy, tail_from),
             };
-            let replay = self.count_replay(name, &beginning, &bounds, skip, options.rate.is_some()).await?;
+            let sent = Sent { skip, conflated: options.rate.is_some() };
+            let replay = self.count_replay(name, &beginning, &bounds, sent).await?;
             if let Some(begun) =
                 self.attach(connection, channel, wish, (&beginning, place), replay, &bounds)?
             {
@@ -155,6 +157,8 @@ impl Hub {
         let counted = upto.max(cursor.offset);
         let (told, late) = match tail.messages_after(Place::at(counted)) {
             _ if beginning.after.is_none() => (head.offset, 0),
+            // What came since may replace what was counted.
+            _ if options.rate.is_some() => (counted, 0),
             Some(messages) if skip.is_some() => {
                 let others = messages.filter(|(place, m)| place.ephemeral == 0 && skip != m.origin);
                 (head.offset.max(counted), others.count() as u64)
@@ -180,6 +184,7 @@ impl Hub {
             state: State::Held,
             skip,
             keyed: beginning.keyed,
+            paced: shard.window().map(|window| Box::new(Paced::new(window))),
             present: None,
             snapshot: options.start.snapshot,
             gap,
@@ -192,7 +197,7 @@ impl Hub {
         Ok(Some(Begun {
             head: Position { epoch, offset: told },
             recovered: beginning.recovered,
-            replay: replay + if options.rate.is_some() { 0 } else { late },
+            replay: replay + late,
             after: Position { epoch, offset: cursor.offset },
         }))
     }
@@ -220,6 +225,7 @@ impl Hub {
             state: State::Held,
             skip: None,
             keyed: None,
+            paced: None,
             present: Some(PresentPhase::default()),
             snapshot: false,
             gap: None,

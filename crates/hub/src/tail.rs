@@ -1,13 +1,11 @@
 //! A channel's newest messages in memory, and their wire forms, encoded when first asked for.
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use fanfare_protocol::{Epoch, Message};
 
 use crate::{
     form::Form,
+    newest::Newest,
     place::Place,
     segment::{SEGMENT_BYTES, Segment},
 };
@@ -49,6 +47,23 @@ pub struct Tail {
     held: usize,
     /// The part of `held` that is messages.
     kept_weight: usize,
+    /// Kept while there are readers with a rate.
+    newest: Option<Box<Newest>>,
+    /// The head when this tail began.
+    first: u64,
+    /// The newest message without a key behind `first`.
+    keyless: Option<u64>,
+}
+
+/// What is known of the newest message without a key inside a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keyless {
+    /// There is none, or a newer one stands behind the range.
+    None,
+    /// Its offset.
+    At(u64),
+    /// The range begins before this node read the channel.
+    Unknown,
 }
 
 impl Tail {
@@ -64,6 +79,9 @@ impl Tail {
             forms: Vec::new(),
             held: 0,
             kept_weight: 0,
+            newest: None,
+            first: head.offset,
+            keyless: None,
         }
     }
 
@@ -87,9 +105,26 @@ impl Tail {
         self.weight
     }
 
-    /// Bytes held by messages and segments.
+    /// Bytes held by messages and segments, and by what is kept for readers with a rate.
     pub fn held(&self) -> usize {
-        self.held
+        self.held + self.newest.as_ref().map_or(0, |newest| newest.held())
+    }
+
+    /// Keeps the newest of every key from the head on, at most so many bytes, until [`Tail::untrack`].
+    pub fn track(&mut self, limit: usize) {
+        if self.newest.is_none() {
+            self.newest = Some(Box::new(Newest::new(self.head, limit)));
+        }
+    }
+
+    /// No reader has a rate any more.
+    pub fn untrack(&mut self) {
+        self.newest = None;
+    }
+
+    /// The newest of every key, where it is kept.
+    pub fn newest_mut(&mut self) -> Option<&mut Newest> {
+        self.newest.as_deref_mut()
     }
 
     /// Bytes held for the newest messages of so much weight together, wire forms included.
@@ -107,6 +142,12 @@ impl Tail {
         self.kept_weight += weight;
         self.weight += weight as u64;
         self.head = place;
+        if let Some(newest) = &mut self.newest {
+            newest.push(place, &message);
+        }
+        if message.key.is_none() && place.ephemeral == 0 {
+            self.keyless = Some(place.offset);
+        }
         self.kept.push_back(Kept { place, message, weight_to: self.weight });
     }
 
@@ -192,11 +233,6 @@ impl Tail {
         (cursor.offset >= self.start.offset).then(|| cursor.max(self.start))
     }
 
-    /// Whether every message past a cursor is held.
-    pub fn reaches(&self, cursor: Place) -> bool {
-        self.reach(cursor).is_some()
-    }
-
     /// The messages past a cursor; none when the tail does not reach back to it.
     pub fn messages_after(&self, cursor: Place) -> Option<impl Iterator<Item = (Place, &Arc<Message>)>> {
         let cursor = self.reach(cursor)?;
@@ -204,23 +240,37 @@ impl Tail {
         Some(self.kept.range(first..).map(|kept| (kept.place, &kept.message)))
     }
 
-    /// Everything past a cursor as one segment that keeps only the newest message of every key (keyless messages share one key), in
-    /// order. An ephemeral message replaces ephemeral ones alone: whoever is not at the head does not get it. None at the head, or when the tail does not reach back to the cursor.
-    pub fn conflate(&self, form: Form, cursor: Place) -> Option<Segment> {
-        let mut newest: HashMap<(bool, Option<&str>), Place> = HashMap::new();
-        for (place, message) in self.messages_after(cursor)? {
-            newest.insert((message.is_ephemeral(), message.key.as_deref()), place);
-        }
-        if newest.is_empty() {
-            return None;
-        }
-        let mut segment = Segment::new(self.epoch, cursor, self.weight);
-        for (place, message) in self.messages_after(cursor)? {
-            if newest.get(&(message.is_ephemeral(), message.key.as_deref())) == Some(&place) {
-                segment.push(form, place, self.weight, message);
+    /// The newest of every key behind a cursor; none when neither what is kept of it nor the tail reaches back so far.
+    pub fn newest_after(&mut self, cursor: Place) -> Option<&Newest> {
+        let newest = self.newest.as_deref_mut()?;
+        if !newest.reaches(cursor) {
+            if cursor.offset < self.start.offset {
+                return None;
             }
+            let (to, from) = (cursor.max(self.start), newest.from());
+            let first = self.kept.partition_point(|kept| kept.place <= to);
+            let end = self.kept.partition_point(|kept| kept.place <= from);
+            let older = self.kept.range(first..end.max(first)).rev();
+            newest.extend(older.map(|kept| (kept.place, &kept.message)), to);
         }
-        Some(segment)
+        newest.reaches(cursor).then_some(newest)
+    }
+
+    /// The newest of every key in `(cursor, until]`, in order, at most about `bytes`: the segment's `to` is where to read on. None when
+    /// that is not known here.
+    pub fn conflate(&mut self, form: Form, cursor: Place, until: Place, bytes: usize) -> Option<Segment> {
+        let about = (self.epoch, self.weight);
+        Some(self.newest_after(cursor)?.read(form, about, cursor, until, bytes))
+    }
+
+    /// The newest message without a key in `(after, until]`, where a newer one behind that counts instead.
+    pub fn keyless(&self, after: u64, until: u64) -> Keyless {
+        match self.keyless {
+            Some(at) if at > until => Keyless::None,
+            Some(at) if at > after => Keyless::At(at),
+            None if after < self.first => Keyless::Unknown,
+            _ => Keyless::None,
+        }
     }
 }
 

@@ -76,31 +76,9 @@ fn ephemeral_messages_that_are_gone_are_owed_to_nobody() {
     (0..3).for_each(|id| tail.push(Arc::new(message(0, id, 10))));
     tail.trim(0);
     assert!(matches!(tail.read(form, Place::at(5), 1), TailRead::AtHead));
-    assert!(tail.conflate(form, Place::at(5)).is_none());
     tail.push(Arc::new(message(6, 6, 0)));
     assert_eq!(read_all(&mut tail, form, Place::at(5), 1).unwrap(), "[6:6]");
     assert!(matches!(tail.read(form, Place::at(4), 1), TailRead::Before));
-}
-
-#[test]
-fn conflation_keeps_the_newest_of_every_key_and_no_ephemeral_in_its_stead() {
-    let (form, _) = Counting::form(924);
-    let mut tail = Tail::new(epoch(), 0);
-    let keys = [Some("a"), None, Some("b"), Some("a"), None];
-    for (n, key) in (1..).zip(keys) {
-        let mut kept = message(n, n, 0);
-        kept.key = key.map(Into::into);
-        tail.push(Arc::new(kept));
-    }
-    tail.push(Arc::new(message(0, 99, 0)));
-    let text = |tail: &Tail, after| {
-        let segment = tail.conflate(form, Place::at(after)).unwrap();
-        assert_eq!((segment.from, segment.to), (Place::at(after), tail.head()));
-        String::from_utf8(segment.bytes).unwrap()
-    };
-    assert_eq!(text(&tail, 0), "[3:3][4:4][5:5][0:99]");
-    assert_eq!(text(&tail, 4), "[5:5][0:99]");
-    assert!(tail.conflate(form, tail.head()).is_none());
 }
 
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 use std::io;
 
 use fanfare_protocol::{Cursor, Event, Position};
+use tokio::time::Instant;
 
 use crate::{
     assemble::Batch,
@@ -29,26 +30,35 @@ impl Connection {
         self.form.0.event(&Event::Gap(gap), control);
     }
 
-    /// One reader's part of a round: the segment past its cursor in one write. Returns how many messages were handed over.
-    pub(crate) fn write_round(&self, key: ReaderKey, segment: &Segment, unix_ms: u64) -> usize {
+    /// One reader's part of a round: the segment past its cursor in one write.
+    pub(crate) fn write_round(
+        &self,
+        key: ReaderKey,
+        segment: &Segment,
+        unix_ms: u64,
+        begun: Instant,
+    ) -> Given {
         let mut guard = self.lock();
         let out = &mut *guard;
-        let Some(reader) = out.reader(key) else { return 0 };
+        let Some(reader) = out.reader(key) else { return Given::Nothing };
         if reader.state != State::InStep || out.life != Life::Open {
-            return 0;
+            return Given::Nothing;
         }
         let cursor = reader.cursor;
         if reader.epoch == segment.epoch && cursor >= segment.to {
-            return 0;
+            return Given::Nothing;
+        }
+        if let Some(until) = reader.paced.as_ref().and_then(|paced| paced.busy_until(begun)) {
+            return Given::Later(until);
         }
         let clear = out.control.is_empty() && !out.blocked && unix_ms < out.expires.min(reader.until);
         // What changed among members is told in one piece: a reader that joined inside it asks the roster for its own.
         let inside = reader.kind == Kind::Members && cursor > segment.from;
         if !clear || inside || reader.epoch != segment.epoch || cursor < segment.from {
-            out.set_behind(key, &self.counters);
+            out.set_behind(key, &self.counters, true);
             drop(guard);
             self.wake();
-            return 0;
+            return Given::Behind;
         }
         let wrote = if reader.skip.is_some() || out.elements.is_some() {
             let batch = Batch::assemble(self.form, [segment], reader, out.elements.as_deref(), true);
@@ -72,19 +82,32 @@ impl Connection {
                 .map(|()| segment.index.len() - first)
         };
         match wrote {
-            Ok(count) => count,
+            Ok(count) => Given::Wrote(count),
             Err(stop) => {
                 if stop == Stop::Dead {
                     out.life = Life::Dead;
                 } else {
-                    out.set_behind(key, &self.counters);
+                    out.set_behind(key, &self.counters, true);
                 }
                 drop(guard);
                 self.wake();
-                0
+                Given::Behind
             }
         }
     }
+}
+
+/// What a round did for a reader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Given {
+    /// So many messages were handed over; none when all were its own.
+    Wrote(usize),
+    /// It is not in step, or has it all.
+    Nothing,
+    /// It goes on by itself.
+    Behind,
+    /// Its own window is open until then.
+    Later(Instant),
 }
 
 /// Why a write did not take everything.
