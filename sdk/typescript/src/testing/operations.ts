@@ -20,6 +20,7 @@ export function publish(world: World, who: Who, channel: unknown, fields: Fields
   const now = world.clock.now();
   const message: WireMessage = {
     channel,
+    offset: undefined,
     event,
     data: fields.data ?? null,
     id: fields.id ?? world.nextId(),
