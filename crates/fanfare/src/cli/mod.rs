@@ -6,6 +6,7 @@ mod exit;
 mod output;
 mod publish;
 mod serve;
+mod store;
 mod subscribe;
 mod token;
 
@@ -43,6 +44,9 @@ enum Command {
     Token(token::TokenArgs),
     /// Check the configuration and say what it means
     Check(Settings),
+    /// Look at a data directory, verify, compact, export or import it
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Print the version
     Version,
 }
@@ -70,6 +74,7 @@ pub fn run() -> ExitCode {
         Some(Command::Pub(args)) => publish::run(&args),
         Some(Command::Token(args)) => token::run(args),
         Some(Command::Check(settings)) => check::run(settings),
+        Some(Command::Store(command)) => store::run(command),
         Some(Command::Version) => output::line(&format!("fanfare {}", env!("CARGO_PKG_VERSION"))),
     };
     exit::code(done)
@@ -130,6 +135,8 @@ mod tests {
             &["fanfare", "token", "--ttl", "5 minutes"],
             &["fanfare", "--workers", "many"],
             &["fanfare", "surve"],
+            &["fanfare", "store"],
+            &["fanfare", "store", "info", "--dev"],
         ] {
             assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
         }

@@ -6,7 +6,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use fanfare_broker_disk::{Counters, DiskBroker, DiskSettings, Opened, Usage};
 
-pub(crate) use directory::development;
+pub(crate) use directory::{development, development_path, make};
 pub use error::StoreError;
 
 use crate::config::{Config, Live};
@@ -21,7 +21,7 @@ pub struct Store(Arc<DiskBroker>);
 impl Store {
     /// Opens a directory, made if it is not there. Reads its whole log, so that damage is known before anything is served.
     pub(crate) fn open(live: &Arc<Live>, directory: &Path) -> Result<Self, StoreError> {
-        directory::make(directory)?;
+        make(directory)?;
         let broker = DiskBroker::open(settings(&live.config(), directory), live.clone())?;
         tell(directory, broker.opened());
         Ok(Self(Arc::new(broker)))
