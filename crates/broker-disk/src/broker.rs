@@ -20,6 +20,7 @@ use crate::{
     channels::Channel,
     counters::{Counters, Usage},
     keeper::Keeper,
+    log::Log,
     open::{Store, open},
     pool::Pool,
     queue::{Pending, Queue, What},
@@ -76,12 +77,11 @@ impl DiskBroker {
             sealed: Mutex::new(sealed.into_iter().map(|segment| (segment, newest_ms)).collect()),
             settings: settings.clone(),
         });
-        shared.channels.each(|channel| {
+        let beside = |log: &Log| log.keys.is_some() || log.ids.is_some();
+        for channel in shared.channels.pick(beside) {
             let cx = shared.context(&channel.name);
-            let mut log = channel.log.lock();
-            log.forget_ids(&cx);
-            shared.arm_sooner(channel, &mut log, &cx);
-        });
+            shared.arm_sooner(&channel, &mut channel.log.lock(), &cx);
+        }
         let syncing = Arc::new(Syncing::default());
         let writer = Writer::new(shared.clone(), syncing.clone(), newest, loose);
         let keeper = Arc::new(Keeper::default());

@@ -14,9 +14,11 @@ use std::{
 use fanfare_protocol::{ChannelName, Epoch};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::log::Log;
+use crate::{idle::Idle, log::Log};
 
 const SHARDS: usize = 64;
+/// Channels that are gone through under one lock.
+const STEP: usize = 256;
 
 /// A channel with a log, or with interest and no log yet.
 pub(crate) struct Channel {
@@ -24,7 +26,46 @@ pub(crate) struct Channel {
     pub log: Mutex<Log>,
 }
 
-type Names = BTreeMap<ChannelName, Arc<Channel>>;
+/// A channel in its map. It is laid down by [`Channels::each`] and gets up when it is asked for.
+enum Slot {
+    Active(Arc<Channel>),
+    Idle(Box<Idle>),
+    /// For as long as it changes from one to the other under the map's lock.
+    Changing,
+}
+
+impl Slot {
+    fn new(name: &ChannelName, log: Log) -> Self {
+        match Idle::of(log) {
+            Ok(idle) => Self::Idle(Box::new(idle)),
+            Err(log) => Self::Active(Arc::new(Channel { name: name.clone(), log: Mutex::new(*log) })),
+        }
+    }
+
+    fn channel(&mut self, name: &ChannelName, epoch: Epoch) -> Arc<Channel> {
+        let log = match std::mem::replace(self, Self::Changing) {
+            Self::Active(channel) => {
+                *self = Self::Active(channel.clone());
+                return channel;
+            }
+            Self::Idle(idle) => idle.log(),
+            Self::Changing => Log::new(epoch),
+        };
+        let channel = Arc::new(Channel { name: name.clone(), log: Mutex::new(log) });
+        *self = Self::Active(channel.clone());
+        channel
+    }
+
+    fn is_written(&self) -> bool {
+        match self {
+            Self::Active(channel) => channel.log.lock().head > 0,
+            Self::Idle(idle) => idle.is_written(),
+            Self::Changing => false,
+        }
+    }
+}
+
+type Names = BTreeMap<ChannelName, Slot>;
 
 /// Every channel of a broker.
 pub(crate) struct Channels {
@@ -51,13 +92,17 @@ impl Channels {
         }
     }
 
-    /// A channel of the past.
-    pub fn insert(&self, name: ChannelName, log: Log) -> Arc<Channel> {
+    /// A channel of the past; given back if it is in use already.
+    pub fn insert(&self, name: ChannelName, log: Log) -> Option<Arc<Channel>> {
         if log.assigned > 0 {
             self.written.fetch_add(1, Relaxed);
         }
-        let channel = Arc::new(Channel { name: name.clone(), log: Mutex::new(log) });
-        self.names(&name).insert(name, channel.clone());
+        let slot = Slot::new(&name, log);
+        let channel = match &slot {
+            Slot::Active(channel) => Some(channel.clone()),
+            _ => None,
+        };
+        self.names(&name).insert(name, slot);
         channel
     }
 
@@ -81,17 +126,18 @@ impl Channels {
 
     /// The channel, if it has a log or interest.
     pub fn find(&self, name: &ChannelName) -> Option<Arc<Channel>> {
-        self.names(name).get(name).cloned()
+        self.names(name).get_mut(name).map(|slot| slot.channel(name, self.epoch))
     }
 
     /// The channel, made if it is not there. What makes it must [`Channels::settle`] it if it leaves it empty.
     pub fn find_or_make(&self, name: &ChannelName) -> Arc<Channel> {
         let mut names = self.names(name);
-        if let Some(channel) = names.get(name) {
-            return channel.clone();
+        if let Some(slot) = names.get_mut(name) {
+            return slot.channel(name, self.epoch);
         }
-        let channel = Arc::new(Channel { name: name.clone(), log: Mutex::new(Log::new(self.epoch)) });
-        names.insert(name.clone(), channel.clone());
+        let mut slot = Slot::Changing;
+        let channel = slot.channel(name, self.epoch);
+        names.insert(name.clone(), slot);
         channel
     }
 
@@ -131,11 +177,69 @@ impl Channels {
         due
     }
 
-    /// Every channel, a shard at a time.
-    pub fn each(&self, mut f: impl FnMut(&Arc<Channel>)) {
+    /// Calls `f` with every channel's log, and lays down those that are not in use after it.
+    pub fn each(&self, mut f: impl FnMut(&ChannelName, &mut Log)) {
+        self.step_through(|name, slot| {
+            let log = match std::mem::replace(slot, Slot::Changing) {
+                Slot::Idle(idle) => Some(idle.log()),
+                Slot::Active(channel) => match Arc::try_unwrap(channel) {
+                    // Nobody else has it, and under the map's lock nobody gets it.
+                    Ok(channel) => Some(channel.log.into_inner()),
+                    Err(channel) => {
+                        f(name, &mut channel.log.lock());
+                        *slot = Slot::Active(channel);
+                        None
+                    }
+                },
+                Slot::Changing => None,
+            };
+            if let Some(mut log) = log {
+                f(name, &mut log);
+                *slot = Slot::new(name, log);
+            }
+        });
+    }
+
+    /// The channels whose logs `f` picks.
+    pub fn pick(&self, mut f: impl FnMut(&Log) -> bool) -> Vec<Arc<Channel>> {
+        let mut picked = Vec::new();
+        self.step_through(|name, slot| {
+            let (is_picked, laid) = match std::mem::replace(slot, Slot::Changing) {
+                Slot::Active(channel) => {
+                    let is_picked = f(&channel.log.lock());
+                    (is_picked, Slot::Active(channel))
+                }
+                Slot::Idle(idle) => {
+                    let log = idle.log();
+                    (f(&log), Slot::new(name, log))
+                }
+                Slot::Changing => (false, Slot::Changing),
+            };
+            *slot = laid;
+            if is_picked {
+                picked.push(slot.channel(name, self.epoch));
+            }
+        });
+        picked
+    }
+
+    /// Goes through all slots, a few under each lock.
+    fn step_through(&self, mut f: impl FnMut(&ChannelName, &mut Slot)) {
         for shard in &self.shards {
-            let channels: Vec<_> = shard.lock().values().cloned().collect();
-            channels.iter().for_each(&mut f);
+            let mut after: Option<ChannelName> = None;
+            loop {
+                let mut names = shard.lock();
+                let begin = after.take().map_or(Unbounded, Excluded);
+                let mut last = None;
+                for (name, slot) in names.range_mut((begin, Unbounded)).take(STEP) {
+                    f(name, slot);
+                    last = Some(name);
+                }
+                match last {
+                    Some(name) => after = Some(name.clone()),
+                    None => break,
+                }
+            }
         }
     }
 
@@ -153,14 +257,14 @@ impl Channels {
             let matching = names
                 .range::<str, _>((begin, Unbounded))
                 .take_while(|(name, _)| name.starts_with(prefix))
-                .filter(|(name, channel)| !hidden(name) && channel.log.lock().head > 0)
-                .map(|(_, channel)| channel.clone())
+                .filter(|(name, slot)| !hidden(name) && slot.is_written())
+                .map(|(name, _)| name.clone())
                 .take(limit);
             found.extend(matching);
         }
-        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        found.sort_unstable();
         found.truncate(limit);
-        found
+        found.iter().filter_map(|name| self.find(name)).collect()
     }
 
     #[allow(clippy::indexing_slicing, reason = "a remainder is below what it was divided by")]

@@ -8,16 +8,15 @@ use std::{
 use fanfare_broker::ChannelPolicy;
 use parking_lot::{Condvar, Mutex};
 
-use crate::{channels::Channel, log::Log, segment::Segment, shared::Shared, squeeze::squeeze};
+use crate::{
+    log::{Context, Log},
+    segment::Segment,
+    shared::Shared,
+    squeeze::squeeze,
+};
 
-/// What segments hold that is needed.
-#[derive(Default)]
-struct Census {
-    /// Bytes (by weight) that are needed, by segment.
-    live: HashMap<u32, u64>,
-    /// Channels with something in a segment, or whose place it names.
-    channels: HashMap<u32, Vec<Arc<Channel>>>,
-}
+/// Bytes (by weight) that are needed, by segment.
+type Live = HashMap<u32, u64>;
 
 /// The thread that carries out retention, and how it is stopped.
 #[derive(Default)]
@@ -62,18 +61,23 @@ impl Keeper {
                 |filled_ms: u64| filled_ms.saturating_add(shared.settings.idempotency_ms) <= shared.now_ms();
             sealed.iter().filter(|(_, ms)| ripe(*ms)).map(|(segment, _)| segment.clone()).collect()
         };
-        let mut census = Census::default();
-        shared.channels.each(|channel| count(shared, channel, &ripe, &mut census));
+        let mut live = Live::new();
+        shared.channels.each(|name, log| {
+            let cx = shared.context(name);
+            count(log, &cx, &ripe, &mut live);
+        });
         for segment in ripe {
             if *self.stopped.lock() {
                 return;
             }
-            let live = census.live.get(&segment.id).copied().unwrap_or(0);
             // A message weighs at most a few times its bytes in the file: less than a third by weight is little on any count.
-            if live > segment.len() / 3 && !all {
+            if live.get(&segment.id).is_some_and(|live| *live > segment.len() / 3) && !all {
                 continue;
             }
-            let channels = census.channels.remove(&segment.id).unwrap_or_default();
+            let in_it = |log: &Log| {
+                log.carrier == segment.id || log.runs.iter().any(|run| run.segment.id == segment.id)
+            };
+            let channels = shared.channels.pick(in_it);
             if let Err(error) = squeeze(shared, &segment, &channels, all) {
                 tracing::warn!(%error, segment = %segment.path.display(), "a segment could not be squeezed");
             }
@@ -82,34 +86,26 @@ impl Keeper {
 }
 
 /// Trims a channel and counts what it needs.
-fn count(shared: &Shared, channel: &Arc<Channel>, ripe: &[Arc<Segment>], census: &mut Census) {
-    let cx = shared.context(&channel.name);
-    let mut log = channel.log.lock();
+fn count(log: &mut Log, cx: &Context, ripe: &[Arc<Segment>], live: &mut Live) {
     if !log.used {
         log.window = None;
     }
     log.used = false;
-    log.forget_ids(&cx);
+    log.forget_ids(cx);
     if ripe.is_empty() {
         return;
     }
-    trim(&mut log, &cx.policy, cx.now_ms);
-    let is_ripe = |id: u32| ripe.iter().any(|segment| segment.id == id);
-    let mut of: Vec<u32> = Vec::new();
+    trim(log, &cx.policy, cx.now_ms);
+    let is_ripe = |id: u32| ripe.binary_search_by_key(&id, |segment| segment.id).is_ok();
     for run in log.runs.iter().filter(|run| is_ripe(run.segment.id)) {
-        of.push(run.segment.id);
-        if run.last >= log.first {
-            *census.live.entry(run.segment.id).or_default() += run.weight;
+        let needed = if run.last >= log.first {
+            run.weight
         } else if let Some(keys) = &log.keys {
-            let keys = keys.range(run.first - 1, run.last).count() as u64;
-            *census.live.entry(run.segment.id).or_default() += keys * (run.weight / run.count.max(1));
-        }
-    }
-    if is_ripe(log.carrier) && !of.contains(&log.carrier) {
-        of.push(log.carrier);
-    }
-    for id in of {
-        census.channels.entry(id).or_default().push(channel.clone());
+            keys.range(run.first - 1, run.last).count() as u64 * (run.weight / run.count.max(1))
+        } else {
+            0
+        };
+        *live.entry(run.segment.id).or_default() += needed;
     }
 }
 

@@ -12,6 +12,7 @@ mod directory;
 mod draft;
 mod fetch;
 mod frame;
+mod idle;
 mod ids;
 mod keeper;
 mod keys;

@@ -83,6 +83,13 @@ impl Log {
         }
     }
 
+    /// Whether nobody uses it, and it holds nothing but where its messages lie.
+    pub fn is_idle(&self) -> bool {
+        let beside = self.window.is_some() || self.keys.is_some() || self.ids.is_some();
+        let under_way = self.unsynced > 0 || self.assigned != self.head || self.armed_ms != u64::MAX;
+        self.number > 0 && !(beside || under_way || self.loose || self.interested || self.closed || self.used)
+    }
+
     pub fn assigned_position(&self) -> Position {
         Position { epoch: self.epoch, offset: self.assigned }
     }
@@ -101,8 +108,12 @@ impl Log {
     }
 
     pub fn forget_ids(&mut self, cx: &Context) {
+        self.forget_ids_at(cx.now_ms, cx.idempotency_ms, cx.idempotency_ids);
+    }
+
+    pub fn forget_ids_at(&mut self, now_ms: u64, window_ms: u64, limit: usize) {
         if let Some(ids) = &mut self.ids {
-            ids.forget(cx.now_ms, cx.idempotency_ms, cx.idempotency_ids);
+            ids.forget(now_ms, window_ms, limit);
             if ids.is_empty() {
                 self.ids = None;
             }

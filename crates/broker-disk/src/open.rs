@@ -72,11 +72,11 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
     directory.mark(&left).map_err(io(directory.path.clone()))?;
     let store = Channels::new(epoch, channels.len() as u32);
     let mut loose = Vec::new();
-    for found in channels.into_iter().flatten() {
+    for mut found in channels.into_iter().flatten() {
         let (number, is_loose) = (found.log.number, found.log.loose);
         opened.channels += usize::from(found.log.head > 0);
-        let channel = store.insert(found.name, found.log);
-        if is_loose {
+        found.log.forget_ids_at(recovered.newest_ms, settings.idempotency_ms, settings.idempotency_ids);
+        if let Some(channel) = store.insert(found.name, found.log).filter(|_| is_loose) {
             loose.push((number, channel));
         }
     }

@@ -34,6 +34,23 @@ impl Run {
         Self { segment, first, last, count: 1, last_at: at, latest_ms: time, weight, anchors: None }
     }
 
+    /// A run without holes, from its first offset to its last.
+    pub fn whole(
+        segment: Arc<Segment>,
+        (first, last): (u64, u64),
+        last_at: u32,
+        latest_ms: u64,
+        weight: u32,
+    ) -> Self {
+        let (count, weight) = (last + 1 - first, u64::from(weight));
+        Self { segment, first, last, count, last_at, latest_ms, weight, anchors: None }
+    }
+
+    /// Whether [`Run::whole`] says everything of it.
+    pub fn is_whole(&self) -> bool {
+        self.anchors.is_none() && self.count == self.last + 1 - self.first
+    }
+
     /// Adds the channel's next message of this segment.
     pub fn push(&mut self, offset: u64, at: u32, time: u64, weight: u32) {
         self.count += 1;
@@ -94,6 +111,21 @@ impl Stretch {
 pub(crate) struct Runs(Vec<Run>);
 
 impl Runs {
+    /// One run.
+    pub fn of(run: Run) -> Self {
+        let mut runs = Vec::with_capacity(1);
+        runs.push(run);
+        Self(runs)
+    }
+
+    /// The run, if there is one and no other.
+    pub fn only(&self) -> Option<&Run> {
+        match self.0.as_slice() {
+            [run] => Some(run),
+            _ => None,
+        }
+    }
+
     /// Notes where a message was written.
     pub fn push(&mut self, segment: &Arc<Segment>, offset: u64, at: u32, time: u64, weight: u32) {
         match self.0.last_mut() {
