@@ -80,17 +80,39 @@ export const globalClock: Clock = {
   clearTimeout: handle => clearTimeout(handle as never),
 };
 
-/** What is used of RxJS's schedulers. */
+/** What is used of RxJS's `VirtualTimeScheduler` and `TestScheduler`. */
 export interface SchedulerLike {
   now(): number;
   schedule(work: () => void, delay?: number): { unsubscribe(): void };
+  frame: number;
+  maxFrames: number;
+  flush(): void;
 }
 
-/** The time of an RxJS scheduler, such as `TestScheduler`: frames are ms, counted from `start`. */
-export function schedulerClock(scheduler: SchedulerLike, start = Date.UTC(2030, 0, 1)): Clock {
+/** A clock that its owner can advance, promises settling after each timer. */
+export interface AdvancedClock extends Clock {
+  advance(ms: number): Promise<void>;
+}
+
+/** The time of an RxJS `VirtualTimeScheduler` or `TestScheduler`: frames are ms, counted from `start`. */
+export function schedulerClock(scheduler: SchedulerLike, start = Date.UTC(2030, 0, 1)): AdvancedClock {
   return {
     now: () => start + scheduler.now(),
-    setTimeout: (callback, ms) => scheduler.schedule(callback, ms),
+    setTimeout: (callback, ms) => scheduler.schedule(callback, Math.max(0, ms || 0)),
     clearTimeout: handle => (handle as { unsubscribe(): void } | undefined)?.unsubscribe(),
+    async advance(ms) {
+      // What waits, in order of time; RxJS does not list it in its types.
+      const waiting = () => (scheduler as unknown as { actions: { delay: number }[] }).actions[0];
+      const end = scheduler.frame + ms;
+      const { maxFrames } = scheduler;
+      await turn();
+      for (let next = waiting(); next && next.delay <= end; next = waiting()) {
+        scheduler.maxFrames = next.delay;
+        scheduler.flush();
+        await turn();
+      }
+      scheduler.maxFrames = maxFrames;
+      scheduler.frame = end;
+    },
   };
 }
