@@ -3,7 +3,9 @@
 //! Lock order: registry -> channel -> shard -> connection. The broker is never called with one of these locks held, and no lock is held
 //! across an await.
 
+mod adopt;
 mod assemble;
+mod audience;
 mod beginning;
 mod channel;
 mod clock;

@@ -23,6 +23,8 @@ struct Membership {
     grace_ms: u64,
     /// Bytes that the budget counts for it.
     counted: usize,
+    /// From before this node's start, and not renewed since: the broker ends it with its lease, if nobody comes back for it.
+    adopted: bool,
 }
 
 type Key = (ChannelName, ClientId);
@@ -46,6 +48,8 @@ struct Table {
     by_channel: HashMap<ChannelName, usize>,
     /// Open streams and polls of each client: they hold what the client entered over HTTP.
     streams: HashMap<ClientId, HashSet<u64>>,
+    /// The node stops: who is lost now may come back to the next one.
+    stopping: bool,
 }
 
 /// What fell due.
@@ -150,7 +154,9 @@ impl Table {
             due: 0,
             grace_ms: entering.grace_ms,
             counted,
+            adopted: false,
         });
+        membership.adopted = false;
         membership.member = member.clone();
         membership.counted = counted;
         membership.grace_ms = entering.grace_ms;
@@ -162,6 +168,37 @@ impl Table {
         self.set_due(key, due);
         self.by_client.entry(entering.client).or_default().insert(key.0.clone());
         Ok(member)
+    }
+
+    fn adopt(&mut self, key: Key, member: Member, lease_ms: u64) {
+        if self.memberships.contains_key(&key) {
+            return;
+        }
+        let (counted, now) = (weight(&member), unix_ms());
+        // It is there whether or not it fits.
+        self.budget.take(counted);
+        let holders = self.streams.get(&key.1).cloned().unwrap_or_default();
+        let due = if holders.is_empty() { now + lease_ms } else { now };
+        let membership = Membership { member, holders, due, grace_ms: lease_ms, counted, adopted: true };
+        self.due.insert((due, key.0.clone(), key.1));
+        *self.by_channel.entry(key.0.clone()).or_default() += 1;
+        self.by_client.entry(key.1).or_default().insert(key.0.clone());
+        self.memberships.insert(key, membership);
+    }
+
+    /// The broker was asked to renew a lease, and has it still or has `lost` it. The member, if it is to enter again.
+    fn renewed(&mut self, key: &Key, lost: bool) -> Option<Member> {
+        let membership = self.memberships.get_mut(key)?;
+        let adopted = std::mem::take(&mut membership.adopted);
+        if !lost {
+            return None;
+        }
+        if adopted {
+            // It had ended before somebody came back.
+            self.remove(key);
+            return None;
+        }
+        Some(membership.member.clone())
     }
 }
 
@@ -192,6 +229,7 @@ impl Memberships {
             by_client: HashMap::new(),
             by_channel: HashMap::new(),
             streams: HashMap::new(),
+            stopping: false,
         };
         Self { table: Mutex::new(table) }
     }
@@ -220,10 +258,19 @@ impl Memberships {
         let mut table = self.table.lock();
         table.streams.entry(client).or_default().insert(connection);
         for channel in table.by_client.get(&client).cloned().unwrap_or_default() {
-            if let Some(membership) = table.memberships.get_mut(&(channel, client)) {
-                membership.holders.insert(connection);
+            let key = (channel, client);
+            let Some(membership) = table.memberships.get_mut(&key) else { continue };
+            membership.holders.insert(connection);
+            if membership.adopted {
+                // Its lease has run since before the start.
+                table.set_due(&key, unix_ms());
             }
         }
+    }
+
+    /// Takes over a membership that the broker has from before this node's start.
+    pub(crate) fn adopt(&self, channel: ChannelName, member: Member, lease_ms: u64) {
+        self.table.lock().adopt((channel, member.client), member, lease_ms);
     }
 
     fn take_due(&self, now: u64, lease_ms: u64) -> Vec<Due> {
@@ -239,8 +286,10 @@ impl Memberships {
                 table.set_due(&key, now + lease_ms / 3);
                 found.push(Due::Renew(channel, client));
             } else {
-                table.remove(&key);
-                found.push(Due::End(channel, client));
+                let gone = table.remove(&key);
+                if !table.stopping && gone.is_some_and(|membership| !membership.adopted) {
+                    found.push(Due::End(channel, client));
+                }
             }
         }
         found
@@ -391,6 +440,11 @@ impl Hub {
         self.memberships.hold(connection, client);
     }
 
+    /// The node stops: whoever is lost from now on stays a member until the lease ends, and may come back to the node that starts next.
+    pub fn keep_members(&self) {
+        self.memberships.table.lock().stopping = true;
+    }
+
     /// A poll of a client has ended.
     pub fn release_client(&self, connection: u64, client: ClientId) {
         self.memberships.lost(connection, client, unix_ms());
@@ -416,13 +470,10 @@ impl Hub {
     async fn renew(&self, channel: &ChannelName, client: ClientId, lease_ms: u64) -> Result<(), Problem> {
         let hidden = ChannelName::internal("presence", channel);
         let keys = [Arc::from(client.as_str())];
-        if self.broker.renew(&hidden, &keys, lease_ms).await?.is_empty() {
-            return Ok(());
-        }
-        // The lease ended while nobody could renew it: enter again.
-        let key = (channel.clone(), client);
-        let member = self.memberships.table.lock().memberships.get(&key).map(|m| m.member.clone());
+        let lost = !self.broker.renew(&hidden, &keys, lease_ms).await?.is_empty();
+        let member = self.memberships.table.lock().renewed(&(channel.clone(), client), lost);
         match member {
+            // The lease ended while nobody could renew it: enter again.
             Some(member) => {
                 self.append_member(&hidden, client, member::encode(&member), Some(lease_ms)).await
             }
@@ -483,6 +534,53 @@ mod tests {
         assert_eq!(budget.used(), 0);
         let table = memberships.table.lock();
         assert!(table.by_channel.is_empty() && table.by_client.is_empty() && table.due.is_empty());
+    }
+
+    fn due(memberships: &Memberships, ms_from_now: u64) -> Vec<&'static str> {
+        let found = memberships.take_due(unix_ms() + ms_from_now, 30_000);
+        found.iter().map(|due| if matches!(due, Due::End(..)) { "end" } else { "renew" }).collect()
+    }
+
+    fn adopt(memberships: &Memberships, n: u32) -> Key {
+        let (data, entered_at) = (Data::NULL, 1);
+        let member = Member { client: client(n), user: None, info: None, data, entered_at };
+        let channel = ChannelName::parse("a").unwrap();
+        memberships.adopt(channel.clone(), member, 30_000);
+        (channel, client(n))
+    }
+
+    #[test]
+    fn what_was_there_before_the_start_is_renewed_once_somebody_holds_it_and_else_left_to_its_lease() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let memberships = Memberships::new(budget.clone());
+        memberships.hold(7, client(1));
+        let early = adopt(&memberships, 1);
+        let late = adopt(&memberships, 2);
+        adopt(&memberships, 3);
+        assert_eq!(due(&memberships, 100), ["renew"], "its stream is open already");
+        assert!(memberships.table.lock().renewed(&early, false).is_none());
+        memberships.hold(8, client(2));
+        assert_eq!(due(&memberships, 100), ["renew"], "at once, for its lease may soon be over");
+        assert!(
+            memberships.table.lock().renewed(&late, true).is_none(),
+            "too late: it is no member any more"
+        );
+        assert!(!memberships.table.lock().memberships.contains_key(&late));
+        // The first lost its lease later, as any membership may: it enters again.
+        assert!(memberships.table.lock().renewed(&early, true).is_some());
+        assert_eq!(due(&memberships, 30_001), ["renew"], "the third one's lease ends it");
+        memberships.lost(7, client(1), unix_ms());
+        assert_eq!(due(&memberships, 60_002), ["end"]);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_node_that_stops_leaves_memberships_to_their_leases() {
+        let memberships = Memberships::new(Arc::new(Budget::new(1 << 20)));
+        enter(&memberships, "a", 1, "1").unwrap();
+        memberships.table.lock().stopping = true;
+        assert!(due(&memberships, 2000).is_empty());
+        assert!(memberships.table.lock().memberships.is_empty());
     }
 
     #[test]

@@ -147,6 +147,15 @@ impl Connection {
             self.wake();
         }
     }
+
+    /// The same at a tick, but for a reader whose own window is open: until then it is left out.
+    pub(crate) fn fall_behind_at_tick(&self, key: ReaderKey, now: Instant) -> Option<Instant> {
+        let busy = self.lock().reader(key).and_then(|reader| reader.paced.as_ref()?.busy_until(now));
+        if busy.is_none() {
+            self.fall_behind(key, true);
+        }
+        busy
+    }
 }
 
 /// Whether a reader is in step again.

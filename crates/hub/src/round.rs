@@ -142,7 +142,7 @@ impl Round {
     fn end_tick(&mut self) {
         let (Some(tick), Some(windows)) = (self.tick.take(), &mut self.windows) else { return };
         let Pace::Every(window) = self.shard.pace else { return };
-        if tick.given {
+        if windows.take_served() || tick.given {
             windows.open(tick.begun + window);
         } else if let Some(until) = windows.first_owed() {
             windows.open(until);
@@ -185,8 +185,12 @@ impl Round {
             match self.next() {
                 Next::Segment(part) => self.part = Some(part),
                 Next::Lost(readers) => {
+                    let now = Instant::now();
                     for entry in readers.iter() {
-                        entry.connection.fall_behind(entry.key, true);
+                        let until = entry.connection.fall_behind_at_tick(entry.key, now);
+                        if let (Some(until), Some(windows)) = (until, &mut self.windows) {
+                            windows.owe(until, entry.clone());
+                        }
                     }
                     self.channel.room.notify_waiters();
                     self.end_tick();
@@ -196,8 +200,10 @@ impl Round {
                     // A window that nobody but its own reader waits for ends by itself.
                     if let Some(windows) = &mut self.windows {
                         windows.gather(&self.shard);
-                        if let Some(until) = windows.first_owed() {
-                            windows.open(until);
+                        let served = self.shard.window().filter(|_| windows.take_served());
+                        let own = windows.first_owed();
+                        if let Some(ends) = served.map(|window| Instant::now() + window).or(own) {
+                            windows.open(ends);
                             return Poll::Pending;
                         }
                     }

@@ -24,6 +24,8 @@ pub struct Windows {
     sleep: Option<Pin<Box<Sleep>>>,
     /// Readers that a tick left out, with the end of their own window.
     owed: Vec<(Instant, Entry)>,
+    /// The tick that begins has let readers go on by themselves.
+    served: bool,
 }
 
 impl Windows {
@@ -53,11 +55,17 @@ impl Windows {
         self.owed.iter().map(|(until, _)| *until).min()
     }
 
+    /// Whether the tick has let readers go on by themselves, which opens a window as a delivery does.
+    pub fn take_served(&mut self) -> bool {
+        std::mem::take(&mut self.served)
+    }
+
     /// The window is over, and so are all readers' own: what a test that steps rounds by hand decides.
     pub fn end_all(&mut self, shard: &Shard) {
         self.ends = None;
         self.gather(shard);
         for (_, entry) in self.owed.drain(..) {
+            self.served = true;
             entry.connection.fall_behind(entry.key, true);
         }
     }
@@ -86,6 +94,7 @@ impl Windows {
 
     /// Lets readers go on by themselves whose own window is over; at a tick, they are in step with the shard's windows from then on.
     fn serve(&mut self, now: Instant, tick: bool, drift: Duration) {
+        let before = self.owed.len();
         self.owed.retain(|(until, entry)| {
             let due = if tick { *until } else { *until + drift };
             if due <= now {
@@ -93,5 +102,6 @@ impl Windows {
             }
             due > now
         });
+        self.served |= tick && self.owed.len() < before;
     }
 }

@@ -81,6 +81,11 @@ impl Link {
         }
     }
 
+    /// What the `subscribed` frame of this number answers.
+    pub fn asked(&self, number: i64) -> &Asked {
+        &self.answered[number as usize]
+    }
+
     pub fn is_runnable(&self) -> bool {
         self.flag.is_up() || (self.blocked && self.socket.is_writable())
     }
@@ -312,7 +317,7 @@ impl Client {
                 self.subscription(&channel).presence(action, &members, more, count);
             }
             Frame::Subscribed(number) => {
-                let asked = link.answered[number as usize].clone();
+                let asked = link.asked(number).clone();
                 self.subscribed += 1;
                 self.recovered += u64::from(asked.begun.recovered == Some(true));
                 let conflates = matches!(asked.channel.namespace(), Some("keyed" | "conflate"));
