@@ -41,7 +41,6 @@ async fn nobody_but_an_api_key_is_let_in() {
         "POST /v1/connections/AAAAAAAAAAAAAAAA/disconnect",
         "POST /v1/users/bob/disconnect",
         "POST /v1/users/online",
-        "GET /metrics",
     ] {
         server.ask(line, &[], r#"{"users":[]}"#).await.refused(401, "unauthorized");
         server.ask(line, &[&bearer(all.clone())], r#"{"users":[]}"#).await.refused(403, "forbidden");

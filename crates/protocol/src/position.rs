@@ -75,7 +75,8 @@ impl FromStr for Position {
     type Err = Problem;
     fn from_str(text: &str) -> Result<Self, Problem> {
         let (epoch, offset) = text.split_once('-').ok_or_else(|| unreadable(text))?;
-        let plain = !offset.is_empty() && offset.bytes().all(|b| b.is_ascii_digit());
+        // One way to write a number: positions are compared as texts too (entity tags).
+        let plain = offset.bytes().all(|b| b.is_ascii_digit()) && (offset == "0" || !offset.starts_with('0'));
         let offset = if plain { offset.parse().ok() } else { None };
         Ok(Self { epoch: epoch.parse()?, offset: offset.ok_or_else(|| unreadable(text))? })
     }

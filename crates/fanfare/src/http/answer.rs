@@ -47,18 +47,28 @@ pub async fn wrong_method(request: Request) -> Response {
     // RFC 9110 §15.5.6 wants 405, which no code of the table has: it is a bad request with its own status.
     let detail = format!("{} is not served here", request.method());
     let problem = Problem::new(Code::BadRequest, detail).remedy("use a method that the header Allow names");
-    let body = with_status(&json::problem_document(&problem), StatusCode::METHOD_NOT_ALLOWED);
-    let mut response = Refusal(problem).into_response();
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    if let Some(body) = body {
-        *response.body_mut() = Body::from(body);
-    }
-    response
+    with_status(problem, StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
 }
 
-fn with_status(document: &[u8], status: StatusCode) -> Option<Vec<u8>> {
-    let mut document: serde_json::Map<_, _> = serde_json::from_slice(document).ok()?;
-    document.insert("status".into(), status.as_u16().into());
-    document.insert("title".into(), "Method not allowed".into());
-    serde_json::to_vec(&document).ok()
+/// The request's head is larger than it may be (RFC 6585 §5: 431).
+pub fn large_head() -> Response {
+    let problem = Problem::new(Code::TooLarge, "the request's head is larger than this server accepts")
+        .remedy("send less in headers and URL, or raise limits.header_bytes");
+    with_status(problem, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request header fields too large")
+}
+
+/// A problem under a status that its code does not have.
+fn with_status(problem: Problem, status: StatusCode, title: &str) -> Response {
+    let document: Result<serde_json::Map<_, _>, _> =
+        serde_json::from_slice(&json::problem_document(&problem));
+    let mut response = Refusal(problem).into_response();
+    *response.status_mut() = status;
+    if let Ok(mut document) = document {
+        document.insert("status".into(), status.as_u16().into());
+        document.insert("title".into(), title.into());
+        if let Ok(body) = serde_json::to_vec(&document) {
+            *response.body_mut() = Body::from(body);
+        }
+    }
+    response
 }

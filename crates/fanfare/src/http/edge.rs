@@ -4,11 +4,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use fanfare_protocol::Code;
+use fanfare_protocol::{Code, Problem};
 use fanfare_transport::{Node, Refusal, access};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
-use super::Shared;
+use super::{Shared, answer};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
 const REQUEST_HEADERS: HeaderValue =
@@ -21,8 +21,10 @@ const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
 pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let origin = allowed_origin(&app.node, &parts);
-    let mut response = match access::check_host(&app.node, &parts) {
+    let checked = access::check_host(&app.node, &parts).and_then(|()| check_host_once(&parts));
+    let mut response = match checked {
         Err(problem) => Refusal(problem).into_response(),
+        Ok(()) if head_bytes(&parts) > app.node.rules.transport().header_bytes => answer::large_head(),
         Ok(()) if is_preflight(&parts) => preflight(origin.is_some()),
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
     };
@@ -34,6 +36,22 @@ pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> R
         share(response.headers_mut(), origin);
     }
     response
+}
+
+/// RFC 9112 §3.2: two names of one host are an attempt at being misunderstood.
+fn check_host_once(parts: &Parts) -> Result<(), Problem> {
+    if parts.headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Problem::new(Code::BadRequest, "the header Host comes twice").remedy("send it once"));
+    }
+    Ok(())
+}
+
+/// Bytes of a head in its HTTP/1.1 form, about. A connection's first head has its limit before it is parsed; those after it, and HTTP/2's,
+/// the servers' buffers bound only roughly.
+fn head_bytes(parts: &Parts) -> usize {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let headers = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    target + headers.sum::<usize>()
 }
 
 /// Fetch standard, §4.8: a request that asks on behalf of another.

@@ -5,6 +5,7 @@
 mod admin;
 mod answer;
 mod body;
+mod demos;
 mod edge;
 mod health;
 mod metrics;
@@ -30,9 +31,9 @@ use crate::{config::Live, store::Store};
 /// Which parts are served, beside the messages themselves.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The first page: `/` and `/web/...`.
+    /// The first page, `/` and `/web/...`, and the demos, `/demos/...`, which `[demos] enabled` also serves.
     pub page: bool,
-    /// Lists and disconnections (API keys only), and `/metrics` (API keys only, but in development mode).
+    /// Lists and disconnections (API keys only), and `/metrics` (anybody).
     pub admin: bool,
     /// Where the limits of request bodies are read, anew for each request; their defaults without it.
     pub live: Option<Arc<Live>>,
@@ -109,6 +110,12 @@ fn open(options: &Options) -> Router<Shared> {
     }
     if options.page {
         routes = routes.route("/", get(page::index)).route("/web/{*path}", get(page::file));
+    }
+    if options.page || options.live.as_ref().is_some_and(|live| live.config().demos.enabled) {
+        routes = routes
+            .route("/demos", get(demos::without_slash))
+            .route("/demos/", get(demos::index))
+            .route("/demos/{*path}", get(demos::file));
     }
     routes
 }
