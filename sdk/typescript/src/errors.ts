@@ -58,9 +58,3 @@ export function codeOfClose(close: number): ServerCode | undefined {
   for (const name in CODES) if (CODES[name as ServerCode][1] === close) return name as ServerCode;
   return undefined;
 }
-
-/** The first code with this HTTP status, for answers that a proxy made. */
-export function codeOfStatus(status: number): Code {
-  for (const name in CODES) if (CODES[name as ServerCode][0] === status) return name as ServerCode;
-  return status >= 500 || status === 408 ? 'unavailable' : 'network';
-}

@@ -1,3 +1,4 @@
+export { createClient } from './client.ts';
 export { CODES } from './codes.gen.ts';
 export { FanfareError } from './errors.ts';
 export type * from './types.ts';

@@ -1,0 +1,35 @@
+import type { Frame } from './link.ts';
+import { position } from './position.ts';
+import type { Message } from './types.ts';
+
+/** The message in a frame or a page. `offset` is absent from ephemeral messages, and then `position` is too. */
+export function toMessage(frame: Frame | Record<string, never>, epoch: string, replayed: boolean): Message {
+  const { channel, event, data, id, offset, time, user, client, key, tags, encoding } = frame as Frame;
+  return {
+    channel,
+    event: event ?? 'message',
+    data: encoding === 'base64' ? fromBase64(data) : data,
+    id,
+    position: offset === undefined ? undefined : position(epoch, offset),
+    offset,
+    time,
+    user,
+    client,
+    key,
+    tags,
+    replayed,
+  };
+}
+
+/** Bytes as a whole come as base64 in JSON. */
+function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), char => char.charCodeAt(0));
+}
+
+/** Bytes as a whole, for a publish: [data, encoding]. */
+export function toWire(data: unknown): { data: unknown; encoding?: 'base64' } {
+  if (!(data instanceof Uint8Array)) return { data: data === undefined ? null : data };
+  let text = '';
+  for (const byte of data) text += String.fromCharCode(byte);
+  return { data: btoa(text), encoding: 'base64' };
+}

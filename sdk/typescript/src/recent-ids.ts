@@ -1,0 +1,22 @@
+import type { Message } from './types.ts';
+
+const KEPT = 1000;
+
+/**
+ * The newest ids of a channel. A hub that lost its memory may take a repeated publish as new: the same id at another position, within the
+ * time in which ids are recognised, is the same message.
+ */
+export class RecentIds {
+  private _seen = new Map<string, { _position: string | undefined; _time: number }>();
+
+  /** Whether it is a repeat; remembers it if not. */
+  repeats({ id, position, time }: Message, window: number): boolean {
+    if (id === undefined || position === undefined) return false;
+    const seen = this._seen.get(id);
+    if (seen && seen._position !== position && Math.abs(time - seen._time) < window) return true;
+    this._seen.delete(id);
+    this._seen.set(id, { _position: position, _time: time });
+    if (this._seen.size > KEPT) this._seen.delete(this._seen.keys().next().value!);
+    return false;
+  }
+}
