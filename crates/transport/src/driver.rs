@@ -186,12 +186,13 @@ impl<I: Io> Driver<I> {
             return None;
         }
         let Self { io, link, .. } = self;
+        let mut waits = false;
         match link.pump(cx, &mut |bytes| io.try_write(bytes)) {
             Wrote::Enough => {}
             Wrote::Blocked => match io.poll_writable(cx) {
                 Poll::Ready(Ok(())) => return Some(true),
                 Poll::Ready(Err(_)) => return None,
-                Poll::Pending => {}
+                Poll::Pending => waits = true,
             },
             Wrote::Finished => {
                 self.phase = Phase::Linger(Box::pin(sleep(LINGER)), false);
@@ -202,8 +203,11 @@ impl<I: Io> Driver<I> {
         match self.io.poll_flush(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return None,
-            Poll::Pending => self.link.stands(),
+            // What was written stands in the stream's own buffer.
+            Poll::Pending => waits = true,
         }
+        let progress = self.io.take_progress();
+        self.link.rests(waits, progress);
         // What was read causes output, which goes out before this task rests; so do pages that waited for room.
         let read = self.read_some(cx).ok()?;
         Some(read || self.link.has_page())

@@ -1,16 +1,18 @@
-//! The first request of a plain TCP connection: WebSocket, SSE and stream go to lean drivers, all else to an HTTP server through a
+//! The first request of a TCP or TLS connection: WebSocket, SSE and stream go to lean drivers, all else to an HTTP server through a
 //! [`Rewind`]. An HTTP server's buffers alone cost more than an idle connection may.
 use std::{io, sync::Arc, time::Duration};
 
 use fanfare_protocol::Problem;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::server::TlsStream;
 
 use crate::{
+    access::Secure,
     driver::Driver,
     head::HeadEnd,
     node::Node,
@@ -18,7 +20,7 @@ use crate::{
     refusal::Refusal,
     rewind::Rewind,
     routes::one_way_headers,
-    socket::Tcp,
+    socket::{Tcp, Tls},
 };
 
 /// How a request that may be lean begins.
@@ -31,21 +33,49 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const LEAN_HEAD: usize = 16 << 10;
 
 /// Who serves a connection.
-pub enum Accepted {
+pub enum Accepted<S> {
     /// Its own task, from now on (or nobody: it has ended).
     Taken,
     /// An HTTP server.
-    Http(Rewind<TcpStream>),
+    Http(Rewind<S>),
+}
+
+/// What a listener accepts: a TCP socket, or TLS over one with its handshake done.
+pub trait Lean: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Whether it is encrypted.
+    const SECURE: bool;
+
+    /// Serves a planned connection whose answer has been sent, in a task of its own; `early` is what the client sent behind its request.
+    fn drive(self, node: &Arc<Node>, plan: Plan, early: &[u8]);
+}
+
+impl Lean for TcpStream {
+    const SECURE: bool = false;
+
+    fn drive(self, node: &Arc<Node>, plan: Plan, early: &[u8]) {
+        tokio::spawn(Driver::new(node, plan, Tcp::new(self), early));
+    }
+}
+
+impl Lean for TlsStream<TcpStream> {
+    const SECURE: bool = true;
+
+    fn drive(self, node: &Arc<Node>, plan: Plan, early: &[u8]) {
+        tokio::spawn(Driver::new(node, plan, Tls::new(self), early));
+    }
 }
 
 /// Reads the first request's head and serves what is lean.
-pub async fn accept(node: &Arc<Node>, mut stream: TcpStream) -> Accepted {
+pub async fn accept<S: Lean>(node: &Arc<Node>, mut stream: S) -> Accepted<S> {
     let limit = Duration::from_millis(node.rules.transport().handshake_ms);
     let Ok(Some((head, parsed))) = timeout(limit, read_head(&mut stream)).await else {
         return Accepted::Taken;
     };
-    let Some((parts, length)) = parsed else { return Accepted::Http(Rewind::new(stream, head)) };
+    let Some((mut parts, length)) = parsed else { return Accepted::Http(Rewind::new(stream, head)) };
     let Some(transport) = lean_transport(&parts) else { return Accepted::Http(Rewind::new(stream, head)) };
+    if S::SECURE {
+        parts.extensions.insert(Secure);
+    }
     let plan = match plan(node, transport, &parts).await {
         Ok(plan) => plan,
         Err(problem) => {
@@ -60,12 +90,12 @@ pub async fn accept(node: &Arc<Node>, mut stream: TcpStream) -> Accepted {
         return Accepted::Taken;
     }
     let early = head.get(length..).unwrap_or_default();
-    tokio::spawn(Driver::new(node, plan, Tcp::new(stream), early));
+    stream.drive(node, plan, early);
     Accepted::Taken
 }
 
 /// Answers a request that is refused; the connection ends with it.
-async fn refuse(node: &Node, stream: &mut TcpStream, problem: Problem) {
+async fn refuse(node: &Node, stream: &mut impl Lean, problem: Problem) {
     node.errors.count(problem.code);
     let told = async {
         stream.write_all(&Refusal(problem).to_http1()).await?;
@@ -83,7 +113,7 @@ async fn refuse(node: &Node, stream: &mut TcpStream, problem: Problem) {
 type Head = (Vec<u8>, Option<(Parts, usize)>);
 
 /// None when the client went away first.
-async fn read_head(stream: &mut TcpStream) -> Option<Head> {
+async fn read_head(stream: &mut impl Lean) -> Option<Head> {
     let mut head = Vec::with_capacity(1024);
     let mut end = HeadEnd::default();
     loop {

@@ -20,7 +20,7 @@ mod socket;
 pub use access::Caller;
 pub use authorizer::{Asker, Authorizer, Decision, ask_reading};
 pub use head::HeadEnd;
-pub use lean::{Accepted, accept};
+pub use lean::{Accepted, Lean, accept};
 pub use node::{Node, NodeRules, TransportLimits};
 pub use plan::check_reading;
 pub use refusal::Refusal;

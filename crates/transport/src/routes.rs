@@ -10,19 +10,22 @@ use axum::{
 };
 use fanfare_protocol::{Code, Problem};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::Upgraded;
+use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::{
     access::SESSION_HEADER,
     body::LinkBody,
     driver::Driver,
+    lean::Lean,
     node::Node,
     plan::{Plan, Transport, plan},
     poll,
     refusal::Refusal,
     rewind::Rewind,
-    socket::{Stream, Tcp},
+    socket::Stream,
 };
 
 /// `/v1/ws`, `/v1/sse`, `/v1/stream` and `/v1/poll`.
@@ -58,19 +61,27 @@ async fn websocket(State(node): State<Arc<Node>>, mut request: Request) -> Resul
     }
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
-        // Over plain TCP the socket comes out of the server's hands, its buffers stay behind.
-        match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<Rewind<TcpStream>>>(upgraded) {
-            Ok(parts) => {
-                let (tcp, mut early) = parts.io.into_inner().into_parts();
-                early.extend_from_slice(&parts.read_buf);
-                tokio::spawn(Driver::new(&node, plan, Tcp::new(tcp), &early));
-            }
+        // What a listener of ours accepted comes out of the server's hands, whose buffers stay behind.
+        let taken = match take_back::<TcpStream>(upgraded) {
+            Ok((tcp, early)) => return tcp.drive(&node, plan, &early),
+            Err(upgraded) => take_back::<TlsStream<TcpStream>>(upgraded),
+        };
+        match taken {
+            Ok((tls, early)) => tls.drive(&node, plan, &early),
             Err(upgraded) => {
                 tokio::spawn(Driver::new(&node, plan, Stream::new(TokioIo::new(upgraded)), &[]));
             }
         }
     });
     Ok(response)
+}
+
+/// The stream under an upgraded connection and what was read of it, if it is of this type.
+fn take_back<S: Lean>(upgraded: Upgraded) -> Result<(S, Vec<u8>), Upgraded> {
+    let parts = downcast::<TokioIo<Rewind<S>>>(upgraded)?;
+    let (stream, mut early) = parts.io.into_inner().into_parts();
+    early.extend_from_slice(&parts.read_buf);
+    Ok((stream, early))
 }
 
 async fn sse(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refusal> {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{Extension, Router};
-use fanfare_transport::{Accepted, Node, Rewind, accept, access::Secure};
+use fanfare_transport::{Accepted, Lean, Node, Rewind, accept, access::Secure};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -102,12 +102,13 @@ impl Server {
             }
             match me.tls.clone() {
                 Some(tls) => Box::pin(me.secure(tls, stream)).await,
-                None => me.plain(stream).await,
+                None => me.first(stream, me.http()).await,
             }
         });
     }
 
-    async fn plain(&self, stream: TcpStream) {
+    /// Serves a first request that is lean; another, and what follows it, goes to an HTTP server.
+    async fn first<S: Lean>(&self, stream: S, http: auto::Builder<TokioExecutor>) {
         let Some(Accepted::Http(rewind)) = self.unless_stopping(accept(&self.node, stream)).await else {
             return;
         };
@@ -118,8 +119,8 @@ impl Server {
                 head::complete(rewind, limits.header_bytes),
             );
             if let Some(Ok(Some(rewind))) = self.unless_stopping(whole).await {
-                // Over plain TCP an upgrade takes the socket out of this very type.
-                self.converse::<Rewind<TcpStream>>(rewind, self.http()).await;
+                // An upgrade takes the stream out of this very type.
+                self.converse::<Rewind<S>>(rewind, http).await;
             }
         })
         .await;
@@ -132,12 +133,11 @@ impl Server {
             Some(Ok(Err(error))) => return tracing::debug!(%error, "a TLS handshake failed"),
             Some(Err(_)) | None => return,
         };
-        let http = match shaken.get_ref().1.alpn_protocol() {
-            Some(b"h2") => self.http().http2_only(),
-            Some(_) => self.http().http1_only(),
-            None => self.http(),
-        };
-        self.converse(shaken, http).await;
+        match shaken.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.converse(shaken, self.http().http2_only()).await,
+            Some(_) => self.first(shaken, self.http().http1_only()).await,
+            None => self.first(shaken, self.http()).await,
+        }
     }
 
     /// What nothing depends on yet is dropped when the server stops. None: it was.
@@ -187,7 +187,7 @@ impl Server {
             }
         });
         let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
-        // Over plain TCP the first head of HTTP/1.1 is there already.
+        // The first head of HTTP/1.1 is there already.
         let handshake = Duration::from_millis(self.node.rules.transport().handshake_ms);
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),

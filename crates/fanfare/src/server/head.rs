@@ -2,7 +2,7 @@
 //! large gets its answer (a server that closes with unread input resets the connection, and the answer is lost).
 use std::{io, time::Duration};
 
-use fanfare_transport::{HeadEnd, Rewind};
+use fanfare_transport::{HeadEnd, Lean, Rewind};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -18,7 +18,7 @@ const TOO_LARGE: &str = r#"{"type":"about:blank","title":"Request header fields 
 const TOO_MANY: &str = r#"{"type":"about:blank","title":"Limit exceeded","status":429,"code":"limit_exceeded","detail":"this server holds as many connections as it may","retryable":true,"retry_after_ms":1000,"remedy":"try again in a moment, or raise limits.connections"}"#;
 
 /// Reads until the head is whole. None when there is nothing to serve: it was too large and answered so, or the client went away.
-pub(crate) async fn complete(rewind: Rewind<TcpStream>, limit: usize) -> Option<Rewind<TcpStream>> {
+pub(crate) async fn complete<S: Lean>(rewind: Rewind<S>, limit: usize) -> Option<Rewind<S>> {
     let (mut stream, mut early) = rewind.into_parts();
     let mut end = HeadEnd::default();
     let mut length = end.find(&early);
@@ -50,7 +50,7 @@ fn is_http2(early: &[u8]) -> bool {
     early.starts_with(PREFACE)
 }
 
-async fn refuse(mut stream: TcpStream, status: &str, body: &str) {
+async fn refuse(mut stream: impl Lean, status: &str, body: &str) {
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()

@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, rustls};
@@ -134,7 +134,18 @@ impl Way {
     }
 
     pub async fn dial(&self) -> BoxStream {
-        let tcp = timeout(SOON, TcpStream::connect(self.address)).await.unwrap().unwrap();
+        self.over(timeout(SOON, TcpStream::connect(self.address)).await.unwrap().unwrap()).await
+    }
+
+    /// A connection whose kernel takes little that nobody reads.
+    pub async fn dial_small(&self) -> BoxStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        self.over(timeout(SOON, socket.connect(self.address)).await.unwrap().unwrap()).await
+    }
+
+    async fn over(&self, tcp: TcpStream) -> BoxStream {
+        tcp.set_nodelay(true).unwrap();
         let Some(certificate) = &self.certificate else { return Box::new(tcp) };
         let mut roots = rustls::RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();
@@ -158,14 +169,24 @@ impl Way {
     }
 
     pub async fn http(&self) -> Http {
-        let io = TokioIo::new(self.dial().await);
+        self.http_over(self.dial().await).await
+    }
+
+    pub async fn http_over(&self, stream: BoxStream) -> Http {
+        let io = TokioIo::new(stream);
         let sender = if self.h2 {
-            let (sender, connection) = conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            // As small as they may be, so that a client that does not read holds little.
+            let (sender, connection) = conn::http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(65_535)
+                .initial_connection_window_size(65_535)
+                .handshake(io)
+                .await
+                .unwrap();
             tokio::spawn(connection);
             Sender::H2(sender)
         } else {
             let (sender, connection) = conn::http1::handshake(io).await.unwrap();
-            tokio::spawn(connection);
+            tokio::spawn(connection.with_upgrades());
             Sender::H1(sender)
         };
         Http { way: self.clone(), sender }
@@ -173,9 +194,12 @@ impl Way {
 
     /// A WebSocket over HTTP/1.1.
     pub async fn websocket(&self, path: &str) -> WebSocketStream<BoxStream> {
+        self.websocket_over(self.dial().await, path).await
+    }
+
+    pub async fn websocket_over(&self, stream: BoxStream, path: &str) -> WebSocketStream<BoxStream> {
         let url = self.uri(path).replacen("http", "ws", 1);
-        let connecting = tokio_tungstenite::client_async(url, self.dial().await);
-        timeout(SOON, connecting).await.unwrap().unwrap().0
+        timeout(SOON, tokio_tungstenite::client_async(url, stream)).await.unwrap().unwrap().0
     }
 }
 
@@ -242,6 +266,15 @@ impl Text {
     pub fn new(response: Response<Incoming>) -> Self {
         assert_eq!(response.status(), StatusCode::OK);
         Self { body: response.into_body(), read: String::new() }
+    }
+
+    /// Reads what comes next; false at the end, clean or not.
+    pub async fn more(&mut self) -> bool {
+        let Some(Ok(frame)) = timeout(SOON, self.body.frame()).await.expect("bytes in time") else {
+            return false;
+        };
+        self.read.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        true
     }
 
     /// Reads until the text is there.

@@ -69,7 +69,10 @@ pub(crate) struct Link {
     waiting: VecDeque<Waiting>,
     deciding: bool,
     armed: Option<Instant>,
+    /// Output waits for the socket.
     blocked: bool,
+    /// Bytes that had stood in a stream's own buffer went out since this was last asked.
+    progressed: bool,
     since: u64,
 }
 
@@ -117,6 +120,7 @@ impl Link {
             deciding: false,
             armed: None,
             blocked: false,
+            progressed: false,
             since: at.unix_ms,
         };
         match refused {
@@ -207,7 +211,7 @@ impl Link {
             self.session.handle_hub(at, event);
         }
         if self.session.poll_timeout().is_some_and(|due| due <= at.mono) {
-            if self.connection.take_accepted() {
+            if self.take_accepted() {
                 self.session.handle_sign(at, Sign::Accepted);
             }
             // A publisher that is held back cannot be heard: its pong waits in the kernel.

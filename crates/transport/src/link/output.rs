@@ -35,32 +35,26 @@ pub(super) enum CaughtUp {
 }
 
 impl Link {
-    /// Writes what there is to write.
-    pub fn pump(&mut self, cx: &mut Context<'_>, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> Wrote {
-        let wrote = self.pump_out(cx, write);
-        if wrote == Wrote::Blocked && !self.blocked {
-            self.session.handle_sign(now(), Sign::Blocked);
-        } else if wrote == Wrote::Enough && self.blocked {
-            self.session.handle_sign(now(), Sign::Drained);
+    /// What writing has come to: whether output waits for the socket, and whether bytes that had stood in between went out.
+    pub fn rests(&mut self, waits: bool, progress: bool) {
+        self.progressed |= progress;
+        if waits != self.blocked {
+            self.blocked = waits;
+            self.session.handle_sign(now(), if waits { Sign::Blocked } else { Sign::Drained });
         }
-        if self.blocked && self.connection.take_accepted() {
+        if waits && self.take_accepted() {
             self.session.handle_sign(now(), Sign::Accepted);
         }
-        self.blocked = wrote == Wrote::Blocked;
         self.arm(now());
-        wrote
     }
 
-    /// What was written stands in the stream's own buffer: it counts as waiting.
-    pub fn stands(&mut self) {
-        if !self.blocked {
-            self.blocked = true;
-            self.session.handle_sign(now(), Sign::Blocked);
-            self.arm(now());
-        }
+    /// Whether the socket took bytes since this was last asked.
+    pub(super) fn take_accepted(&mut self) -> bool {
+        std::mem::take(&mut self.progressed) | self.connection.take_accepted()
     }
 
-    fn pump_out(&mut self, cx: &mut Context<'_>, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> Wrote {
+    /// Writes what there is to write.
+    pub fn pump(&mut self, cx: &mut Context<'_>, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> Wrote {
         loop {
             let caught_up = match &mut self.catch_up {
                 Some(catch_up) => catch_up.as_mut().poll(cx),
