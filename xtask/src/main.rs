@@ -4,6 +4,7 @@
 
 mod autobahn;
 mod generate;
+mod sdk;
 mod steps;
 mod test;
 mod tidy;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test [STEP...]      everything CI checks: fmt, tidy, clippy, wasm, test, scenarios, deny.
+  test [STEP...]      everything CI checks: fmt, tidy, clippy, wasm, test, scenarios, sdk, deny.
                       Names select steps; with none, all of them run.
   tidy                the rules of this repository that rustc and clippy do not know:
                       pure crates stay pure, dependency arrows run one way, files stay
@@ -22,6 +23,8 @@ cargo xtask COMMAND
   generate            write the generated files again (docs/protocol.md's tables, docs/vectors)
   autobahn [CASE...]  the Autobahn suite against an echo on the WebSocket codec (`6.*` is some of
                       its cases; none means all without compression); needs Python 2.7
+  sdk                 the TypeScript SDK: npm ci, types, lint, tests, build, size, and its contract tests
+                      against the hub built here; needs Node.js 20 and npm
   help                this text
 ";
 
@@ -47,6 +50,7 @@ fn run(args: &[String]) -> Result<(), String> {
         "tidy" => tidy::run(&root),
         "autobahn" => autobahn::run(&root, rest),
         "generate" => generate::write(&root),
+        "sdk" => sdk::run(&root),
         "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use crate::sdk;
 use crate::steps::{self, Outcome, Step};
 use crate::tidy;
 use crate::tools::{self, cargo};
@@ -18,6 +19,7 @@ const STEPS: &[Step] = &[
     Step { name: "test", body: test },
     Step { name: "races", body: races },
     Step { name: "scenarios", body: scenarios },
+    Step { name: "sdk", body: sdk::step },
     Step { name: "deny", body: deny },
 ];
 

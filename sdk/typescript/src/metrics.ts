@@ -9,7 +9,7 @@ export class Samples {
   private _sum = 0;
 
   add(ms: number): void {
-    const value = ms < 0 ? 0 : ms;
+    const value = Math.max(0, ms);
     this._ring[this._count++ % SAMPLES] = value;
     this._sum += value;
   }

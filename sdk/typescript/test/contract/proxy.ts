@@ -1,7 +1,7 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
 
 /** A TCP proxy whose connections can be cut, held up and refused. */
-export class Proxy {
+export class TcpProxy {
   private server: Server;
   private pairs = new Set<[Socket, Socket]>();
   refuse = false;
@@ -26,8 +26,8 @@ export class Proxy {
     });
   }
 
-  static async to(port: number): Promise<Proxy> {
-    const proxy = new Proxy(port);
+  static async to(port: number): Promise<TcpProxy> {
+    const proxy = new TcpProxy(port);
     await new Promise<void>(resolve => proxy.server.listen(0, '127.0.0.1', resolve));
     proxy.url = `http://127.0.0.1:${(proxy.server.address() as { port: number }).port}`;
     return proxy;
