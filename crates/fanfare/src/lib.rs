@@ -47,6 +47,7 @@
 mod builder;
 pub mod cli;
 pub mod config;
+pub mod demos;
 mod embed;
 mod fanfare;
 pub mod host;

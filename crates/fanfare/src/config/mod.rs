@@ -6,6 +6,7 @@
 mod address;
 mod auth;
 pub mod check;
+mod demos;
 mod duration;
 mod env;
 mod error;
@@ -36,6 +37,7 @@ use std::{
 };
 
 pub use auth::{ApiKeySettings, AuthSettings, JwksSettings, KeySettings};
+pub use demos::DemoSettings;
 pub use duration::{parse as parse_duration, show as show_duration};
 pub use error::{ConfigError, ConfigErrors};
 pub use fanfare_auth::Secret;
@@ -77,6 +79,8 @@ pub struct Config {
     pub tls: TlsSettings,
     /// `[auth]`.
     pub auth: AuthSettings,
+    /// `[demos]`.
+    pub demos: DemoSettings,
     /// `[limits]`.
     pub limits: LimitSettings,
     /// `[namespaces.NAME]`; always holds `default`.
@@ -96,6 +100,7 @@ impl Config {
             allowed_origins: Vec::new(),
             tls: TlsSettings::default(),
             auth: AuthSettings::default(),
+            demos: DemoSettings::default(),
             limits: LimitSettings::default(),
             namespaces: BTreeMap::from([(namespaces::DEFAULT.to_owned(), Namespace::built_in(dev))]),
         }
@@ -147,6 +152,7 @@ impl Table for Config {
         v.field::<ListOf<Text>>("allowed_origins", &mut self.allowed_origins, Reload, "The same as `auth.allowed_origins`; both lists count.");
         v.table("tls", &mut self.tls, "Serve https and wss without a proxy in front.");
         v.table("auth", &mut self.auth, "Who is accepted. Without any of it nobody is, and only anonymous rights count.");
+        v.table("demos", &mut self.demos, "Pages that show what the hub does.");
         v.table("limits", &mut self.limits, "Everything that a stranger can make grow, and how far.");
         let base = Namespace::built_in(self.dev);
         v.map("namespaces", &mut self.namespaces, &base, "How the channels `NAME:...` are kept, and who may do what on them. Channels without a prefix, or with one that has no table, follow `[namespaces.default]`.");

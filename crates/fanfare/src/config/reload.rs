@@ -61,6 +61,7 @@ pub fn keep_fixed(old: &Config, new: Config) -> Config {
         dev: old.dev,
         insecure: old.insecure,
         tls: old.tls.clone(),
+        demos: old.demos.clone(),
         // The broker is made with these, and clients were told the time.
         limits: LimitSettings {
             channels: old.limits.channels,
@@ -82,6 +83,7 @@ mod tests {
         let mut new = Config::built_in(true);
         new.listen.set_port(9);
         (new.data, new.broker, new.workers, new.insecure) = (Some("d".into()), "x".into(), 9, true);
+        new.demos.enabled = true;
         (new.tls.cert, new.tls.key) = (Some("c".into()), Some("k".into()));
         (new.limits.channels, new.limits.idempotency) = (9, std::time::Duration::ZERO);
         new.limits.idempotency_ids = 9;

@@ -29,7 +29,8 @@ pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
     serve(&path, &headers)
 }
 
-fn serve(path: &str, request: &HeaderMap) -> Response {
+/// A file of `web/`, by its path there.
+pub fn serve(path: &str, request: &HeaderMap) -> Response {
     let Some(file) = Files::get(path) else {
         return Refusal(Problem::new(Code::NotFound, "the page has no such file")).into_response();
     };

@@ -12,7 +12,7 @@ use std::{future::Future, io, io::Write, net::SocketAddr, sync::Arc};
 pub use assemble::StartError;
 pub use tls::TlsError;
 
-use crate::{Fanfare, config::Live, host, store};
+use crate::{Fanfare, config::Live, demos, host, store};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,7 @@ pub async fn serve(live: Arc<Live>, shutdown: impl Future<Output = ()>) -> Resul
         chores.spawn(reload_at_hangup(certificate));
     }
     let figures = config.dev.then(|| host::spawn(fanfare.node().clone()));
+    let shown = (config.dev || config.demos.enabled).then(|| demos::spawn(&fanfare));
     let serving = fanfare.accept(listener, tls);
     announce(&format!("listening on {scheme}://{address}"));
     tokio::select! {
@@ -75,6 +76,7 @@ pub async fn serve(live: Arc<Live>, shutdown: impl Future<Output = ()>) -> Resul
     if let Some(figures) = figures {
         figures.abort();
     }
+    drop(shown);
     fanfare.shutdown().await;
     Ok(())
 }

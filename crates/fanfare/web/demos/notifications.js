@@ -1,0 +1,117 @@
+// examples/demos/notifications/notifications.ts
+import { $, connect, count, el, fields, flash, HUB, orProblem, put, random, remember, remembered, shortTime, text, toast } from "./kit.js";
+var LEVELS = ["urgent", "high", "medium", "low"];
+var WORDS = {
+  low: ["The weekly report is ready", "Somebody liked your note", "A backup was made"],
+  medium: ["You were mentioned in #design", "A review is waiting for you", "The build is green again"],
+  high: ["The disk is 90 % full", "A payment was refused", "Three sign-ins failed"],
+  urgent: ["The site is down", "The certificate expires today", "Temperature in rack 4: 41 \xB0C"]
+};
+var inboxName = remembered("inbox");
+if (!inboxName) {
+  inboxName = random() + random();
+  remember("inbox", inboxName);
+}
+var client = connect();
+var inbox = client.channel(`demo:inbox:${inboxName}`, { snapshot: true });
+var rows = /* @__PURE__ */ new Map();
+var filter = "all";
+function read(message) {
+  const data = fields(message.data);
+  const level = LEVELS.find((level2) => level2 === data.level) ?? "low";
+  return { key: message.key ?? "", level, title: text(data.title) || "Something happened", read: data.read === true, at: typeof data.at === "number" ? data.at : message.time };
+}
+var items = () => [...inbox.entries.value.values()].map(read).sort((a, b) => b.at - a.at);
+function save({ key, level, title, read: read2, at }) {
+  return inbox.publish("notification", { level, title, read: read2, at }, { key });
+}
+function row(item) {
+  const toggle = () => orProblem("save", save({ ...item, read: !item.read }));
+  const remove = () => orProblem("save", inbox.publish("notification", null, { key: item.key }));
+  return el(
+    "li",
+    { "data-level": item.level, "data-unread": !item.read },
+    el("span", { class: "level" }, item.level),
+    el("p", { class: "title" }, item.title, " ", el("small", {}, shortTime(item.at))),
+    el(
+      "div",
+      { class: "actions" },
+      el("button", { type: "button", class: "small", onclick: toggle, "aria-label": `Mark ${item.read ? "unread" : "read"}: ${item.title}` }, item.read ? "Unread" : "Read"),
+      el("button", { type: "button", class: "small", onclick: remove, "aria-label": `Remove: ${item.title}` }, "\xD7")
+    )
+  );
+}
+var fits = (item) => filter === "all" || (filter === "unread" ? !item.read : item.level === filter);
+function draw() {
+  const all = items();
+  const unread = all.filter((item) => !item.read).length;
+  put($("unread"), count(unread));
+  $("unread").toggleAttribute("data-none", unread === 0);
+  document.title = `${unread > 0 ? `(${unread}) ` : ""}Notifications \xB7 Fanfare`;
+  $("read-all").disabled = unread === 0;
+  $("clear").disabled = all.length === 0;
+  const focused = document.activeElement?.getAttribute("aria-label");
+  rows.clear();
+  const shown = all.filter(fits).slice(0, 200);
+  for (const item of shown) rows.set(item.key, row(item));
+  $("inbox").replaceChildren(...rows.values());
+  if (focused) [...$("inbox").querySelectorAll("button")].find((button) => button.getAttribute("aria-label") === focused)?.focus();
+  put($("empty"), inbox.entries.ready ? all.length ? "Nothing of this kind." : "Nothing here. Send yourself one." : "Asking for the inbox\u2026");
+  $("empty").hidden = shown.length > 0;
+  for (const [name, label] of counts) {
+    const number = name === "all" ? all.length : name === "unread" ? unread : all.filter((item) => item.level === name).length;
+    put(label, `${name} ${count(number)}`);
+  }
+}
+var counts = /* @__PURE__ */ new Map();
+for (const name of ["all", "unread", ...LEVELS]) {
+  const label = el("span", {}, name);
+  counts.set(name, label);
+  $("filter").firstElementChild?.append(el("label", { class: "choice" }, el("input", { type: "radio", name: "filter", value: name, checked: name === "all" }), label));
+}
+$("filter").addEventListener("change", (event) => {
+  filter = event.target.value;
+  draw();
+});
+function arrived(message) {
+  if (message.replayed || message.data === null || !message.key || fields(message.data).read === true || rows.has(message.key)) return;
+  const item = read(message);
+  toast(`${item.level}: ${item.title}`, item.level);
+  if ($("browser").checked && "Notification" in window && Notification.permission === "granted") {
+    new Notification(item.title, { body: `Fanfare, ${item.level}`, tag: item.key, requireInteraction: item.level === "urgent" });
+  }
+  const key = message.key;
+  queueMicrotask(() => {
+    const shown = rows.get(key);
+    if (shown) flash(shown, "flash-new");
+  });
+}
+inbox.subscribe("notification", arrived);
+inbox.entries.subscribe(draw);
+for (const button of document.querySelectorAll("[data-send]")) {
+  button.addEventListener("click", () => {
+    const level = button.dataset.send;
+    const titles = WORDS[level];
+    const title = titles[Math.floor(Math.random() * titles.length)] ?? "";
+    orProblem("save", save({ key: random(), level, title, read: false, at: Date.now() }));
+  });
+}
+$("read-all").addEventListener("click", () => orProblem("save", Promise.all(items().filter((item) => !item.read).map((item) => save({ ...item, read: true })))));
+$("clear").addEventListener("click", () => orProblem("save", Promise.all(items().map(({ key }) => inbox.publish("notification", null, { key })))));
+var browser = $("browser");
+browser.checked = remembered("browser") === "1" && "Notification" in window && Notification.permission === "granted";
+browser.addEventListener("change", async () => {
+  const note = $("browser-state");
+  note.hidden = true;
+  if (browser.checked) {
+    const answer = "Notification" in window ? await Notification.requestPermission() : "denied";
+    if (answer !== "granted") {
+      browser.checked = false;
+      note.hidden = false;
+      put(note, "The browser does not allow them for this page.");
+    }
+  }
+  remember("browser", browser.checked ? "1" : "0");
+});
+put($("curl"), `curl '${HUB}/v1/messages?channel=demo:inbox:${inboxName}' \\
+  -d '{"event":"notification","key":"n1","data":{"level":"high","title":"From a terminal"}}'`);

@@ -1,0 +1,171 @@
+// examples/demos/resilience/resilience.ts
+import { $, connect, count, describe, el, fields, number, put, time } from "./kit.js";
+
+// examples/demos/resilience/network.ts
+var Network = class {
+  WebSocket;
+  #lines = /* @__PURE__ */ new Set();
+  #requests = /* @__PURE__ */ new Set();
+  #state = "whole";
+  constructor() {
+    const network2 = this;
+    const lines = this.#lines;
+    this.WebSocket = class extends Line {
+      constructor(url, protocols) {
+        super(url, protocols, network2);
+        lines.add(this);
+      }
+      ended() {
+        lines.delete(this);
+      }
+    };
+  }
+  get state() {
+    return this.#state;
+  }
+  fetch = async (input, init) => {
+    if (this.#state !== "whole") throw new TypeError("the network is cut");
+    const ending = new AbortController();
+    this.#requests.add(ending);
+    const signal = init?.signal ? AbortSignal.any([init.signal, ending.signal]) : ending.signal;
+    return fetch(input, { ...init, signal });
+  };
+  /** Breaks every connection; silently: nothing comes or goes any more, and nobody is told. */
+  cut(silently) {
+    this.#state = silently ? "silent" : "closed";
+    if (silently) return;
+    for (const line of [...this.#lines]) line.cut();
+    for (const request of this.#requests) request.abort(new TypeError("the network is cut"));
+    this.#requests.clear();
+  }
+  mend() {
+    this.#state = "whole";
+  }
+};
+var Line = class {
+  onopen = null;
+  onmessage = null;
+  onerror = null;
+  onclose = null;
+  #network;
+  #socket;
+  constructor(url, protocols, network2) {
+    this.#network = network2;
+    if (network2.state !== "whole") {
+      if (network2.state === "closed") setTimeout(() => this.cut(), 50);
+      return;
+    }
+    const socket = new WebSocket(url, protocols);
+    this.#socket = socket;
+    socket.onopen = (event) => this.#hear(this.onopen, event);
+    socket.onmessage = (event) => this.#hear(this.onmessage, event);
+    socket.onclose = (event) => {
+      this.ended();
+      this.#hear(this.onclose, event);
+    };
+  }
+  ended() {
+  }
+  get readyState() {
+    return this.#socket?.readyState ?? WebSocket.CONNECTING;
+  }
+  get bufferedAmount() {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+  #hear(listener, event) {
+    if (this.#network.state !== "silent") listener?.call(this, event);
+  }
+  send(data) {
+    if (this.#network.state !== "silent") this.#socket?.send(data);
+  }
+  close(code, reason) {
+    this.#socket?.close(code, reason);
+  }
+  /** As when the cable is pulled and the system notices. */
+  cut() {
+    const socket = this.#socket;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    this.ended();
+    this.onclose?.call(this, new CloseEvent("close", { code: 1006 }));
+  }
+};
+
+// examples/demos/resilience/resilience.ts
+var network = new Network();
+var client = connect({ WebSocket: network.WebSocket, fetch: network.fetch });
+var cut = $("cut");
+var seconds = Array.from({ length: 60 }, () => ({ live: 0, late: 0 }));
+var tally = { received: 0, replayed: 0, lost: 0, repeated: 0, disordered: 0 };
+var expected;
+var backAt = 0;
+function tell(words) {
+  $("log").prepend(el("li", {}, el("time", {}, time(Date.now())), words));
+  while ($("log").childElementCount > 60) $("log").lastElementChild?.remove();
+}
+function hear(message) {
+  const n = number(fields(message.data).n);
+  tally.received += 1;
+  if (message.replayed) tally.replayed += 1;
+  const second = seconds.at(-1);
+  if (second) second[message.replayed ? "late" : "live"] += 1;
+  if (expected !== void 0 && n > expected) tally.lost += n - expected;
+  else if (expected !== void 0 && n === expected - 1) tally.repeated += 1;
+  else if (expected !== void 0 && n < expected) tally.disordered += 1;
+  expected = Math.max(n + 1, expected ?? 0);
+}
+client.channel("demo:ticks").subscribe("tick", hear, {
+  onGap: (gap) => {
+    tell(`The hub says that something is gone: ${gap.reason}`);
+    if (gap.reason === "epoch") expected = void 0;
+  }
+});
+var before = "";
+client.status.subscribe((status) => {
+  put($("now"), status.state);
+  put($("attempt"), status.attempt);
+  put($("transport"), status.transport ?? "\u2013");
+  const words = status.state === "reconnecting" ? `Reconnecting${status.error ? `: ${status.error.message}` : ""}` : describe(status);
+  if (words !== before) tell(words);
+  before = words;
+});
+var strip = $("strip");
+strip.append(...seconds.map(() => el("i")));
+function draw() {
+  put($("last"), expected === void 0 ? "\u2013" : count(expected - 1));
+  for (const [name, value] of Object.entries(tally)) {
+    put($(name), count(value));
+    $(name).classList.toggle("bad", value > 0 && (name === "lost" || name === "repeated" || name === "disordered"));
+  }
+  const { state, retryAt } = client.status.value;
+  const left = (retryAt ?? 0) - Date.now();
+  put($("retry"), state === "reconnecting" && left > 0 ? `${(left / 1e3).toFixed(1)} s` : "\u2013");
+  put($("back"), backAt > Date.now() ? `${((backAt - Date.now()) / 1e3).toFixed(1)} s` : "\u2013");
+  put($("reconnects"), count(client.metrics().reconnects));
+}
+function drawStrip() {
+  seconds.push({ live: 0, late: 0 });
+  seconds.shift();
+  seconds.forEach(({ live, late }, at) => {
+    const bar = strip.children[at];
+    bar.style.height = `${Math.min(100, Math.log2(1 + live + late) / 8 * 100)}%`;
+    bar.classList.toggle("late", late > 0);
+  });
+}
+cut.addEventListener("click", () => {
+  const length = Number(document.querySelector("input[name=for]:checked")?.value ?? 3);
+  const silently = $("silent").checked;
+  cut.disabled = true;
+  backAt = Date.now() + length * 1e3;
+  tell(`The network is ${silently ? "dark" : "cut"} for ${length} s`);
+  network.cut(silently);
+  setTimeout(() => {
+    network.mend();
+    cut.disabled = false;
+    tell("The network is back");
+  }, length * 1e3);
+});
+setInterval(draw, 100);
+setInterval(drawStrip, 1e3);
