@@ -189,6 +189,7 @@ impl Fanfare {
     /// A server of your own that the router is mounted in is yours to stop, after this.
     pub async fn shutdown(&self) {
         self.inner.stopping.send_replace(true);
+        self.inner.node.hub.keep_members();
         let limit = self.inner.live.config().limits.drain;
         drain(&self.inner.node, &self.inner.open, limit).await;
         if let Err(problem) = self.inner.node.hub.broker().stop().await {

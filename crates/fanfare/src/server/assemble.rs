@@ -68,7 +68,10 @@ pub(crate) fn assemble(
     let hub = Hub::new(broker, live.clone(), budget, spawn);
     let node = Node::new(hub.clone(), auth, live.clone(), authorizer, env!("CARGO_PKG_VERSION"));
     let mut tasks = JoinSet::new();
-    tasks.spawn_on(hub.maintain(), &runtime);
+    tasks.spawn_on(hub.clone().maintain(), &runtime);
+    if store.is_some() {
+        tasks.spawn_on(adopt_members(hub), &runtime);
+    }
     tasks.spawn_on(follow_reloads(changes, node.clone()), &runtime);
     let warming = node.auth.clone();
     tasks.spawn_on(async move { warming.warm_up(unix_ms()).await }, &runtime);
@@ -85,6 +88,14 @@ fn in_memory(live: &Arc<Live>, budget: &Arc<Budget>) -> Result<MemoryBroker, Sta
         ..MemorySettings::new(epoch)
     };
     Ok(MemoryBroker::new(settings, live.clone(), budget.clone()))
+}
+
+/// Members of before the start stay members while their clients come back.
+async fn adopt_members(hub: Arc<Hub>) {
+    match hub.adopt_members().await {
+        Ok(members) => tracing::debug!(members, "members of before the start"),
+        Err(problem) => tracing::warn!(%problem, "members of before the start end with their leases"),
+    }
 }
 
 /// Takes over what is made from the configuration and does not ask for it anew each time. What is connected stays connected.
