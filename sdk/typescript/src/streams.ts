@@ -96,16 +96,15 @@ export function readLongPoll(reader: Reader, plan: Plan): Stream {
     const { env } = reader._context;
     const began = env.now();
     try {
-      await poll(`&wait=${failures ? 0 : WAIT}`, (WAIT + 10) * 1000);
+      await poll(`&wait=${WAIT}`, (WAIT + 10) * 1000);
       failures = 0;
     } catch (error) {
       const known = failure(error);
       if (known.code !== 'network' && known.code !== 'unavailable') throw known;
-      // A proxy that ends what waits, though a short poll passes: twice, and waiting does not work here.
-      if (++failures > 2) throw known;
-      if (failures === 2) throw new Unfit(known);
       await sleep(Math.min(1000, env.now() - began));
+      // A proxy that ends what waits, though a short poll passes: twice in a row, and waiting does not work here.
       await poll('', 10_000);
+      if (++failures === 2) throw new Unfit(known);
     }
   });
 }
