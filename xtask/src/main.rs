@@ -3,6 +3,7 @@
 //! Everything CI does is here, so that it runs the same on a laptop.
 
 mod autobahn;
+mod crash;
 mod generate;
 mod sdk;
 mod steps;
@@ -25,6 +26,7 @@ cargo xtask COMMAND
                       its cases; none means all without compression); needs Python 2.7
   sdk                 the TypeScript SDK: npm ci, types, lint, tests, build, size, and its contract tests
                       against the hub built here; needs Node.js 20 and npm
+  crash [KILLS SEED]  the disk log under kill -9 (200 times), power cuts and damaged ends
   help                this text
 ";
 
@@ -49,6 +51,7 @@ fn run(args: &[String]) -> Result<(), String> {
         "test" => test::run(&root, rest),
         "tidy" => tidy::run(&root),
         "autobahn" => autobahn::run(&root, rest),
+        "crash" => crash::run(&root, rest),
         "generate" => generate::write(&root),
         "sdk" => sdk::run(&root),
         "help" | "-h" | "--help" => {

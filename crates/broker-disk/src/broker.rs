@@ -20,7 +20,6 @@ use crate::{
     channels::Channel,
     counters::{Counters, Usage},
     keeper::Keeper,
-    log::Log,
     open::{Store, open},
     pool::Pool,
     queue::{Pending, Queue, What},
@@ -63,7 +62,7 @@ impl DiskBroker {
     }
 
     fn begin(settings: DiskSettings, policies: Arc<dyn Policies>, store: Store) -> Result<Self, OpenError> {
-        let Store { directory, channels, opened, sealed, newest, loose, newest_ms } = store;
+        let Store { directory, channels, opened, sealed, newest, active, newest_ms } = store;
         let io = |error: io::Error| OpenError::Io { path: settings.directory.clone(), error };
         let log_directory = directory.log();
         let shared = Arc::new(Shared {
@@ -77,10 +76,14 @@ impl DiskBroker {
             sealed: Mutex::new(sealed.into_iter().map(|segment| (segment, newest_ms)).collect()),
             settings: settings.clone(),
         });
-        let beside = |log: &Log| log.keys.is_some() || log.ids.is_some();
-        for channel in shared.channels.pick(beside) {
+        let mut loose = Vec::new();
+        for channel in active {
             let cx = shared.context(&channel.name);
-            shared.arm_sooner(&channel, &mut channel.log.lock(), &cx);
+            let mut log = channel.log.lock();
+            shared.arm_sooner(&channel, &mut log, &cx);
+            if log.loose {
+                loose.push((log.number, channel.clone()));
+            }
         }
         let syncing = Arc::new(Syncing::default());
         let writer = Writer::new(shared.clone(), syncing.clone(), newest, loose);

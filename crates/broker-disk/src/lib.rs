@@ -36,4 +36,4 @@ mod writer;
 
 pub use broker::DiskBroker;
 pub use counters::{Counters, Usage};
-pub use settings::{Cut, DiskSettings, OpenError, Opened};
+pub use settings::{Cut, DiskSettings, OpenError, Opened, Witness};

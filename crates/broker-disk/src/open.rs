@@ -28,8 +28,8 @@ pub(crate) struct Store {
     pub sealed: Vec<Arc<Segment>>,
     /// The one that is written to.
     pub newest: Arc<Segment>,
-    /// Channels whose messages are seen before they are synced.
-    pub loose: Vec<(u32, Arc<Channel>)>,
+    /// Channels with keys, ids or messages that are seen before they are synced.
+    pub active: Vec<Arc<Channel>>,
     pub newest_ms: u64,
 }
 
@@ -57,9 +57,11 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
         // What was not synced was seen by nobody, or else its channel is loose.
         recovered.lost = Some(Vec::new());
     }
-    let all_lost = recovered.lost.is_none();
+    // A channel of which nothing is left stands in the store's epoch, as does every channel that is yet to begin.
+    let is_left = |number: &u32| matches!(recovered.channels.get(*number as usize), Some(Some(_)));
+    let all_left = recovered.lost.as_ref().is_some_and(|lost| lost.iter().all(is_left));
     let epoch = match left {
-        Some(left) if !all_lost => left.epoch,
+        Some(left) if all_left => left.epoch,
         _ => fresh_epoch(),
     };
     let segment = newest(&directory, &mut recovered, anew)?;
@@ -71,14 +73,11 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
     let left = Left { epoch, boot: boot.unwrap_or_default(), clean: false };
     directory.mark(&left).map_err(io(directory.path.clone()))?;
     let store = Channels::new(epoch, channels.len() as u32);
-    let mut loose = Vec::new();
+    let mut active = Vec::new();
     for mut found in channels.into_iter().flatten() {
-        let (number, is_loose) = (found.log.number, found.log.loose);
         opened.channels += usize::from(found.log.head > 0);
         found.log.forget_ids_at(recovered.newest_ms, settings.idempotency_ms, settings.idempotency_ids);
-        if let Some(channel) = store.insert(found.name, found.log).filter(|_| is_loose) {
-            loose.push((number, channel));
-        }
+        active.extend(store.insert(found.name, found.log));
     }
     if let Some(cut) = &opened.cut {
         tracing::warn!(segment = %cut.path.display(), at = cut.at, bytes = cut.bytes, what = cut.what,
@@ -89,7 +88,7 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
         tracing::warn!(channels = count, "channels that may have lost messages go on in another epoch");
     }
     let (sealed, newest_ms) = (recovered.segments, recovered.newest_ms);
-    Ok(Store { directory, channels: store, opened, sealed, newest: segment, loose, newest_ms })
+    Ok(Store { directory, channels: store, opened, sealed, newest: segment, active, newest_ms })
 }
 
 /// The segment to go on with; the full ones stay behind.

@@ -113,9 +113,7 @@ pub(crate) struct Runs(Vec<Run>);
 impl Runs {
     /// One run.
     pub fn of(run: Run) -> Self {
-        let mut runs = Vec::with_capacity(1);
-        runs.push(run);
-        Self(runs)
+        Self(vec![run])
     }
 
     /// The run, if there is one and no other.

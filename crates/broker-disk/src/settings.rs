@@ -1,5 +1,5 @@
 //! How a disk broker behaves, and what opening one says.
-use std::{io, path::PathBuf, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 /// How a [`DiskBroker`](crate::DiskBroker) behaves, beside each channel's policy.
 #[derive(Clone, Debug)]
@@ -25,6 +25,18 @@ pub struct DiskSettings {
     pub keep_every: Option<Duration>,
     /// This boot of the machine; the system's own if none.
     pub boot_id: Option<String>,
+    /// Told of every sync; for tests that make the power fail.
+    pub witness: Option<Witness>,
+}
+
+/// Is told after each sync which segment is durable, and up to which byte; before anybody is answered.
+#[derive(Clone)]
+pub struct Witness(pub Arc<dyn Fn(u32, u64) + Send + Sync>);
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
 }
 
 impl DiskSettings {
@@ -41,6 +53,7 @@ impl DiskSettings {
             readers: 2,
             keep_every: Some(Duration::from_secs(10)),
             boot_id: None,
+            witness: None,
         }
     }
 }

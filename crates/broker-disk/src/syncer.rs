@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
+    Witness,
     counters::Counters,
     directory::Directory,
     queue::{Pending, What, broken, same_channel},
@@ -86,6 +87,9 @@ pub(crate) fn run(shared: &Shared, syncing: &Syncing, directory: &Directory) {
         } else {
             count(&shared.counters, begun, messages(&all));
             syncing.state.lock().synced = (id, len);
+            if let Some(Witness(witness)) = &shared.settings.witness {
+                witness(id, len);
+            }
             synced(shared, all, directory);
         }
     }
