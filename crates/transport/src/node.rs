@@ -1,7 +1,7 @@
 //! What every transport needs of the node it runs on.
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use fanfare_auth::Authenticator;
@@ -34,7 +34,7 @@ pub struct TransportLimits {
     pub header_bytes: usize,
     /// How long a request's head may take.
     pub handshake_ms: u64,
-    /// Open connections (WebSocket, SSE, stream) of this node.
+    /// Open connections (WebSocket, SSE, stream, polls that wait) of this node.
     pub connections: usize,
     /// Open connections of one user.
     pub connections_per_user: usize,
@@ -54,6 +54,8 @@ pub struct Node {
     pub version: &'static str,
     /// Errors told to clients, by code.
     pub errors: Errors,
+    /// Polls that wait.
+    pub(crate) parked: AtomicUsize,
     draining: AtomicBool,
 }
 
@@ -66,8 +68,21 @@ impl Node {
         authorizer: Option<Arc<dyn Authorizer>>,
         version: &'static str,
     ) -> Arc<Self> {
-        let draining = AtomicBool::new(false);
-        Arc::new(Self { hub, auth, rules, authorizer, version, errors: Errors::default(), draining })
+        Arc::new(Self {
+            hub,
+            auth,
+            rules,
+            authorizer,
+            version,
+            errors: Errors::default(),
+            parked: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Polls that wait: connections of the hub, each in the hands of an HTTP server.
+    pub fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
     }
 
     /// Whether the node is stopping.

@@ -82,12 +82,8 @@ pub struct Plan {
 /// # Errors
 /// The problem to answer it with.
 pub async fn plan(node: &Node, transport: Transport, parts: &Parts) -> Result<Plan, Problem> {
-    let limits = node.rules.transport();
-    if node.hub.directory().len() >= limits.connections {
-        return Err(Problem::new(Code::LimitExceeded, "this server holds as many connections as it may")
-            .retry_after_ms(1000)
-            .worth_retrying());
-    }
+    // Before credentials are looked at, which may cost.
+    server_limit(node)?;
     let mut plan = match transport {
         Transport::WebSocket => websocket(node, parts).await,
         Transport::Sse | Transport::Stream => one_way(node, transport, parts).await,
@@ -183,16 +179,34 @@ fn last_event_id(headers: &HeaderMap) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned()).filter(|id| !id.is_empty())
 }
 
+/// Whether there is room for one connection more of this identity.
+///
+/// # Errors
+/// `limit_exceeded`, worth retrying.
+pub(crate) fn check_room(node: &Node, identity: &Identity) -> Result<(), Problem> {
+    server_limit(node)?;
+    user_limit(node, identity)
+}
+
+fn server_limit(node: &Node) -> Result<(), Problem> {
+    if node.hub.directory().len() < node.rules.transport().connections {
+        return Ok(());
+    }
+    Err(too_many("this server holds as many connections as it may"))
+}
+
 fn user_limit(node: &Node, identity: &Identity) -> Result<(), Problem> {
     let limit = node.rules.transport().connections_per_user;
     match &identity.user {
         Some(user) if node.hub.directory().of_user(user) >= limit => {
-            Err(Problem::new(Code::LimitExceeded, "this user holds as many connections as one user may")
-                .retry_after_ms(1000)
-                .worth_retrying())
+            Err(too_many("this user holds as many connections as one user may"))
         }
         _ => Ok(()),
     }
+}
+
+fn too_many(what: &'static str) -> Problem {
+    Problem::new(Code::LimitExceeded, what).retry_after_ms(1000).worth_retrying()
 }
 
 /// Checks what reading these channels takes, before anything is answered: the rules are the session's own.

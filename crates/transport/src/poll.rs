@@ -1,5 +1,5 @@
 //! Short and long polls: a cursor that the client carries.
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -12,6 +12,7 @@ use fanfare_protocol::{
     json,
     options::{SubscribeRequest, from_query},
 };
+use futures_util::{FutureExt, future::select_all};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 use tokio::time::Instant;
 
@@ -19,6 +20,7 @@ use crate::{
     access::{self, Caller, SESSION_HEADER},
     authorizer::ask_reading,
     node::Node,
+    parked::Parked,
     plan::check_reading,
     query,
     refusal::Refusal,
@@ -87,6 +89,7 @@ async fn answer(
         return Ok(poll);
     }
     let deadline = Instant::now() + Duration::from_secs_f64(wait);
+    let parked = Parked::new(node, caller)?;
     let watches = watch_all(node, &poll).await?;
     loop {
         let mut notified: Vec<_> = watches.iter().map(|watch| Box::pin(watch.delivered())).collect();
@@ -94,44 +97,10 @@ async fn answer(
             one.as_mut().enable();
         }
         poll.read(node, request, caller).await?;
-        if poll.is_news(request, known) || !park(node, caller, deadline, notified).await? {
+        if poll.is_news(request, known) || !parked.wait(deadline, select_all(notified).map(drop)).await? {
             return Ok(poll);
         }
     }
-}
-
-/// Waits for a delivery; false when the time is over or the server stops.
-async fn park(
-    node: &Node,
-    caller: &Caller,
-    deadline: Instant,
-    notified: Vec<impl Future<Output = ()> + Unpin>,
-) -> Result<bool, Problem> {
-    let mut delivered = futures_util::future::select_all(notified);
-    loop {
-        // Short slices, so that expiry, revocation and draining are seen within a second.
-        let slice = deadline.min(Instant::now() + Duration::from_millis(500));
-        let fired = tokio::time::timeout_at(slice, &mut delivered).await.is_ok();
-        check_still(node, caller, caller.identity.expires_at)?;
-        if fired {
-            return Ok(true);
-        }
-        if node.is_draining() || Instant::now() >= deadline {
-            return Ok(false);
-        }
-    }
-}
-
-/// A parked poll whose token has expired or was revoked is refused.
-fn check_still(node: &Node, caller: &Caller, expires: Option<u64>) -> Result<(), Problem> {
-    use fanfare_protocol::Code;
-    if expires.is_some_and(|at| at <= unix_ms()) {
-        return Err(Problem::new(Code::TokenExpired, "the token has expired"));
-    }
-    if node.auth.revocations().is_revoked(&caller.identity) {
-        return Err(Problem::new(Code::Unauthorized, "the user's tokens were revoked"));
-    }
-    Ok(())
 }
 
 async fn watch_all(node: &Node, poll: &Poll) -> Result<Vec<Watch>, Problem> {

@@ -1,11 +1,48 @@
 //! A byte stream of which something was read already.
 use std::{
+    future::Future,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+/// How long a request that is being answered has left when its client sends no more. A client may end its side as soon as it has asked, and
+/// still read the answer; whether it has gone altogether cannot be seen.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
+
+/// How many requests of a connection are being answered.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    /// One more, until what is returned is dropped.
+    pub fn begin(&self) -> impl Drop + Send + use<> {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Answering(self.0.clone())
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+struct Answering(Arc<AtomicUsize>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// Gives the bytes that were read back first, then the stream's own.
 #[derive(Debug)]
@@ -13,12 +50,21 @@ pub struct Rewind<S> {
     stream: S,
     early: Vec<u8>,
     given: usize,
+    under_way: UnderWay,
+    /// Once the stream has ended: when that is told.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Rewind<S> {
     /// A stream and what was read of it.
     pub fn new(stream: S, early: Vec<u8>) -> Self {
-        Self { stream, early, given: 0 }
+        Self { stream, early, given: 0, under_way: UnderWay::default(), end: None }
+    }
+
+    /// The end of the stream is told late while requests are under way: HTTP servers take it for the end of everything.
+    #[must_use]
+    pub fn ending_after(self, under_way: UnderWay) -> Self {
+        Self { under_way, ..self }
     }
 
     /// The stream, and what of the early bytes nobody has taken.
@@ -45,7 +91,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
             }
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut me.stream).poll_read(cx, buffer)
+        if me.end.is_none() {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut me.stream).poll_read(cx, buffer))?;
+            if buffer.filled().len() > before || buffer.remaining() == 0 || !me.under_way.any() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        me.end.get_or_insert_with(|| Box::pin(sleep(LAST_ANSWER))).as_mut().poll(cx).map(Ok)
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
-    routing::{any, get},
+    routing::{MethodFilter, get, on},
 };
 use fanfare_protocol::{Code, Problem};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
@@ -31,7 +31,7 @@ use crate::{
 /// `/v1/ws`, `/v1/sse`, `/v1/stream` and `/v1/poll`.
 pub fn routes(node: Arc<Node>) -> Router {
     Router::new()
-        .route("/v1/ws", any(websocket))
+        .route("/v1/ws", on(MethodFilter::GET.or(MethodFilter::CONNECT), websocket))
         .route("/v1/sse", get(sse))
         .route("/v1/stream", get(stream))
         .route("/v1/poll", get(poll::poll))

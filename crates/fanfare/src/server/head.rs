@@ -43,13 +43,14 @@ pub(crate) async fn complete<S: Lean>(rewind: Rewind<S>, limit: usize) -> Option
 
 /// Says that there is no room, and ends.
 pub(crate) async fn turn_away(stream: TcpStream) {
-    refuse(stream, "429 Too Many Requests", TOO_MANY).await;
+    refuse(stream, "429 Too Many Requests\r\nRetry-After: 1", TOO_MANY).await;
 }
 
 fn is_http2(early: &[u8]) -> bool {
     early.starts_with(PREFACE)
 }
 
+/// Answers and ends; `status` may be followed by header lines.
 async fn refuse(mut stream: impl Lean, status: &str, body: &str) {
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/problem+json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
