@@ -34,6 +34,8 @@ export class ClientChannel implements Channel {
   _tokens: Tokens | undefined;
   /** Who keeps it subscribed without listening to messages. */
   private _holds = 0;
+  /** Other tabs that follow presence over our connection. */
+  private _relays = new Set<(frame: Frame) => void>();
 
   constructor(
     private _core: Core,
@@ -49,7 +51,10 @@ export class ClientChannel implements Channel {
       validate: message => this._validate(message),
       entry: message => options.snapshot !== false && this.options.snapshot && this.entries._put(message),
       state: whole => this.entries._set(whole),
-      presence: frame => this.presence._frame(frame),
+      presence: frame => {
+        this.presence._frame(frame);
+        for (const relay of this._relays) relay(frame);
+      },
       entries: () => this.entries.value.values(),
     });
   }
@@ -114,7 +119,7 @@ export class ClientChannel implements Channel {
     return this._listen(new Subscriber(this._core, event, wrap(handler) as (messages: Message[]) => void, options));
   }
 
-  private _listen(subscriber: Subscriber): Off {
+  _listen(subscriber: Subscriber): Off {
     const { _subscription: subscription } = this;
     const { signal } = subscriber._options;
     if (signal?.aborted) return () => {};
@@ -140,8 +145,14 @@ export class ClientChannel implements Channel {
         channel: this.name,
       });
     }
-    this._holds++;
+    const release = this._hold();
     this._subscription._start();
+    return release;
+  }
+
+  /** Keeps it from being unsubscribed. */
+  _hold(): Off {
+    this._holds++;
     let over = false;
     return () => {
       if (over) return;
@@ -149,6 +160,12 @@ export class ClientChannel implements Channel {
       this._holds--;
       this._settle();
     };
+  }
+
+  /** Presence frames as the hub sends them. */
+  _relay(relay: (frame: Frame) => void): Off {
+    this._relays.add(relay);
+    return () => this._relays.delete(relay);
   }
 
   _watchPresence(): Off {

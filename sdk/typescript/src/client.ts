@@ -1,5 +1,5 @@
 import { ClientChannel } from './channel.ts';
-import { Connection } from './connection.ts';
+import { Connection, type Sharing } from './connection.ts';
 import type { Core } from './core.ts';
 import { registerDebug } from './debug.ts';
 import { globals, makeEnv } from './env.ts';
@@ -33,7 +33,6 @@ class FanfareClient implements Client {
   readonly #core: Core;
   readonly #channels = new Map<string, ClientChannel>();
   #reports = new Set<{ start(): void; stop(): void }>();
-  #sharing: Promise<unknown> | undefined;
 
   constructor(
     readonly url: string,
@@ -117,11 +116,38 @@ class FanfareClient implements Client {
   }
 
   share(key: string | undefined): void {
+    this.#core.connection.sharing?.resign();
     this.#share(key);
-    this.#core.connection.restart();
+    this.#core.connection.newIdentity();
   }
 
-  #share(_key: string | undefined): void {}
+  /** Its code is loaded when it is first wanted. */
+  #share(key: string | undefined): void {
+    const { connection, meter } = this.#core;
+    if (key === undefined) {
+      connection.sharing = undefined;
+      return;
+    }
+    let real: Promise<Sharing | undefined> | undefined;
+    let here: Sharing | undefined;
+    const sharing: Sharing = {
+      async follow() {
+        real ??= import('./tabs/sharing.ts').then(({ shareTabs }) =>
+          shareTabs({ core: host, url: this_.url, channel: (name, options) => this_.channel(name, options) as unknown as ClientChannel }, key),
+        );
+        here = await real.catch(() => undefined);
+        if (connection.sharing !== sharing) return here?.resign() as undefined;
+        if (!here) meter.log('own connection', 'no Web Locks or BroadcastChannel here: tabs cannot share');
+        return here?.follow();
+      },
+      lead: () => here?.lead(),
+      down: () => here?.down(),
+      resign: () => here?.resign(),
+    };
+    const this_ = this;
+    const host = this.#core;
+    connection.sharing = sharing;
+  }
 
   metrics(): Metrics {
     const { meter, connection, env } = this.#core;

@@ -45,6 +45,8 @@ export interface Sharing {
   follow(): Promise<((context: LinkContext, events: LinkEvents) => Link) | undefined>;
   /** Our link is up, and we lead. */
   lead(): void;
+  /** Our link is gone. */
+  down(): void;
   /** The page goes away, or the client is closed. */
   resign(): void;
 }
@@ -119,6 +121,8 @@ export class Connection {
   connect(): Promise<void> {
     if (this.link) return Promise.resolve();
     const promise = new Promise<void>((_resolve, _reject) => this._waiting.push({ _resolve, _reject }));
+    // Whoever does not wait for it learns of a failure from `status`.
+    promise.catch(() => {});
     this.start();
     return promise;
   }
@@ -227,14 +231,15 @@ export class Connection {
       }
       const follow = await this.sharing?.follow();
       if (!current()) return;
-      if (follow) return this._open(run, [follow], undefined);
-      const token = await this._tokens.get();
+      // A leader that is silent (frozen, say) is not waited for: then this tab is on its own.
+      const token = follow && !this._attempt ? undefined : await this._tokens.get();
       if (!current()) return;
+      if (follow && !this._attempt) return this._open(run, [follow], token);
       const bad = (name: TransportName) => (this._bad.get(name) ?? 0) > this._env.now();
       const names = transportOrder(this._env, this._url, bad, this._proven);
       // What carried us before is tried alone at first: a hub that restarts is no reason to change the transport.
       const tried = this._proven && this._attempt < 3 ? [this._proven] : names;
-      this._open(run, tried.map(opener), token);
+      this._open(run, [...(follow ? [follow] : []), ...tried.map(opener)], token);
     } catch (error) {
       if (current()) this._failedTry({ error: error as FanfareError });
     }
@@ -331,6 +336,7 @@ export class Connection {
       open?.close();
       if (open) this._forgetRequests(open, error);
     }
+    if (link && link.name !== 'tab') this.sharing?.down();
     if (this.since !== undefined) this.uptime += this._env.now() - this.since;
     this.since = undefined;
   }
@@ -524,10 +530,10 @@ export class Connection {
       token => {
         if (this.link !== link) return;
         // Nobody in particular any more: that is another connection.
-        if (!token) return this._newIdentity();
+        if (!token) return this.newIdentity();
         this.request({ type: 'auth', token }, (error, frame) => {
           if (this.link !== link) return;
-          if (error?.code === 'conflict') this._newIdentity();
+          if (error?.code === 'conflict') this.newIdentity();
           else if (!error) {
             if (frame.expires_at) this._planRenewal(frame.expires_at);
             this._hooks.renewed();
@@ -545,7 +551,7 @@ export class Connection {
   }
 
   /** Another user, or none: nothing of the old connection may be carried over, its session least of all. */
-  private _newIdentity(): void {
+  newIdentity(): void {
     this.session?.release();
     this.session = undefined;
     this.restart();

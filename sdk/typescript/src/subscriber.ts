@@ -17,6 +17,10 @@ export class Subscriber {
   _skip = 0;
   /** The subscribe frame that asked for this one's past too. */
   _asked: object | undefined;
+  /** Another tab's: it gets messages as the hub sent them, and validates them itself. */
+  _raw = false;
+  /** Told once where this one begins, and how many messages of the past it gets. */
+  _placed: ((epoch: string, offset: number, replay: number) => void) | undefined;
   private _held: Item[] = [];
   private _blocked = 0;
   private _ended = false;

@@ -285,18 +285,21 @@ export class Subscription {
     const checked = this._hooks.validate(message);
     const deliver = (valid: Message | undefined) => {
       this._hooks.entry(valid ?? message);
-      if (valid) this._deliver(valid);
+      this._deliver(valid, message);
     };
     if (checked instanceof Promise) this._wait((this._chain ?? Promise.resolve()).then(() => checked.then(deliver)));
     else this._after(() => deliver(checked));
   }
 
-  private _deliver(message: Message): void {
-    const { offset, replayed } = message;
+  private _deliver(valid: Message | undefined, raw: Message): void {
+    const { offset, replayed } = raw;
     for (const subscriber of [...this._subscribers]) {
       if (subscriber._floor === undefined || (offset !== undefined && offset <= subscriber._floor)) continue;
       if (replayed && subscriber._skip > 0) subscriber._skip--;
-      else subscriber._push({ _message: message });
+      else {
+        const message = subscriber._raw ? raw : valid;
+        if (message) subscriber._push({ _message: message });
+      }
     }
   }
 
@@ -306,24 +309,30 @@ export class Subscription {
     const { since, last } = subscriber._options;
     const asked = subscriber._asked !== undefined && subscriber._asked === this._asked ? this._asked : undefined;
     const now = Math.max(this._offset, this._head);
+    const placed = (replay: number) => subscriber._placed?.(this._epoch!, now, replay);
     subscriber._floor = now;
     if (since !== undefined) {
       const from = parsePosition(since);
-      if (asked?.since === since) subscriber._floor = 0;
-      else if (from?.epoch === this._epoch && from!.offset >= this._offset) subscriber._floor = from!.offset;
-      else void this._fill(subscriber, now);
+      const ahead = from?.epoch === this._epoch && from!.offset >= this._offset;
+      if (!ahead && asked?.since !== since) return void this._fill(subscriber, now);
+      subscriber._floor = ahead ? from!.offset : 0;
+      placed(this._remaining);
     } else if (last !== undefined) {
       if (asked && asked.since === undefined && asked.last >= Math.min(last, 1000)) {
         subscriber._floor = 0;
         subscriber._skip = Math.max(0, this._remaining - last);
+        placed(Math.min(this._remaining, last));
       } else void this._fill(subscriber, now);
-    } else if (this._options.snapshot) {
-      if (asked) subscriber._floor = 0;
-      else {
-        subscriber._floor = this._offset;
-        const join = subscriber._hold();
-        join([...this._hooks.entries()].map(message => ({ _message: { ...message, replayed: true } })));
-      }
+    } else if (!this._options.snapshot) placed(0);
+    else if (asked) {
+      subscriber._floor = 0;
+      placed(this._remaining);
+    } else {
+      subscriber._floor = this._offset;
+      const join = subscriber._hold();
+      const state: Item[] = [...this._hooks.entries()].map(message => ({ _message: { ...message, replayed: true } }));
+      placed(state.length);
+      join(state);
     }
   }
 
@@ -335,7 +344,8 @@ export class Subscription {
     const epoch = this._epoch!;
     const add = async (messages: Message[]) => {
       for (const message of messages) {
-        const valid = message.offset! <= upTo && (await this._hooks.validate(message));
+        const wanted = message.offset! <= upTo;
+        const valid = wanted && (subscriber._raw ? message : await this._hooks.validate(message));
         if (valid) past.push({ _message: valid });
       }
     };
@@ -365,6 +375,7 @@ export class Subscription {
     } catch (error) {
       if (!signal?.aborted) subscriber._error(error as FanfareError);
     }
+    subscriber._placed?.(epoch, upTo, past.filter(item => '_message' in item).length);
     join(past);
   }
 }
