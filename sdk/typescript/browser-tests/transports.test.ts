@@ -14,7 +14,7 @@ describe('each fallback is taken when the better transports are blocked', () => 
     { blocked: ['ws', 'sse', 'longpoll'], transport: 'poll' },
   ];
 
-  it.each(steps)('$transport, with [$blocked] blocked', async ({ blocked, transport }) => {
+  it.each(steps)('$transport, $blocked blocked', async ({ blocked, transport }) => {
     const { hub, front, context } = await world();
     front.block(...blocked);
     const tab = await open(context, front);
