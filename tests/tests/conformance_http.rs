@@ -1,6 +1,7 @@
 //! HTTP itself: heads, hosts, names in queries, figures; the first request of a connection and those after it alike.
 #![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use fanfare_tests::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn names_in_a_query_are_utf8() {
@@ -66,5 +67,44 @@ async fn health_and_figures_need_no_key() {
     let server = Server::shared();
     for path in ["/health/live", "/health/ready", "/metrics"] {
         assert_eq!(server.get(path).send().await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_ends_its_side_after_asking_still_gets_the_answer() {
+    let server = Server::shared();
+    let channel = unique("open:");
+    let body = r#"{"data":1}"#;
+    let publish =
+        format!("POST /v1/messages?channel={channel} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
+    let requests = [
+        (publish, body),
+        (format!("GET /v1/messages?channel={channel} HTTP/1.1\r\n"), ""),
+        (format!("GET /v1/poll?channel={channel} HTTP/1.1\r\n"), ""),
+    ];
+    for (head, body) in requests {
+        // On a connection of its own, and behind another request.
+        for earlier in ["", "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+            let mut stream = server.connect().await;
+            stream
+                .write_all(format!("{earlier}{head}Host: localhost\r\n\r\n{body}").as_bytes())
+                .await
+                .unwrap();
+            stream.shutdown().await.unwrap();
+            let mut answers = String::new();
+            within(stream.read_to_string(&mut answers)).await.unwrap();
+            let wanted = if earlier.is_empty() { 1 } else { 2 };
+            assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), wanted, "{head}: {answers}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_is_asked_for_with_get() {
+    let server = Server::shared();
+    for method in ["POST", "PUT", "DELETE"] {
+        let reply = Request::new(server.address(), method, "/v1/ws").send().await;
+        reply.problem(405, "bad_request");
+        assert!(reply.header("allow").is_some_and(|methods| methods.contains("GET")), "{:?}", reply.headers);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{Extension, Router};
-use fanfare_transport::{Accepted, Lean, Node, Rewind, accept, access::Secure};
+use fanfare_transport::{Accepted, Lean, Node, Rewind, UnderWay, accept, access::Secure};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -93,8 +93,8 @@ impl Server {
         tokio::spawn(async move {
             let _counted = counted;
             let limits = me.node.rules.transport();
-            // Lean connections are not counted here and have their own limit; this one keeps idle sockets from piling up.
-            if me.open.count() > limits.connections {
+            // What the hub counts (lean connections, polls that wait) has its limit there; this one keeps idle sockets from piling up.
+            if me.open.count().saturating_sub(me.node.parked()) > limits.connections {
                 if me.tls.is_none() {
                     head::turn_away(stream).await;
                 }
@@ -120,7 +120,9 @@ impl Server {
             );
             if let Some(Ok(Some(rewind))) = self.unless_stopping(whole).await {
                 // An upgrade takes the stream out of this very type.
-                self.converse::<Rewind<S>>(rewind, http).await;
+                let under_way = UnderWay::default();
+                let rewind = rewind.ending_after(under_way.clone());
+                self.converse::<Rewind<S>>(rewind, http, under_way).await;
             }
         })
         .await;
@@ -134,7 +136,7 @@ impl Server {
             Some(Err(_)) | None => return,
         };
         match shaken.get_ref().1.alpn_protocol() {
-            Some(b"h2") => self.converse(shaken, self.http().http2_only()).await,
+            Some(b"h2") => self.converse(shaken, self.http().http2_only(), UnderWay::default()).await,
             Some(_) => self.first(shaken, self.http().http1_only()).await,
             None => self.first(shaken, self.http()).await,
         }
@@ -174,7 +176,7 @@ impl Server {
     }
 
     /// Answers requests until the client leaves, or until what was asked is answered once the server stops.
-    async fn converse<S>(&self, stream: S, http: auto::Builder<TokioExecutor>)
+    async fn converse<S>(&self, stream: S, http: auto::Builder<TokioExecutor>, under_way: UnderWay)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -183,7 +185,12 @@ impl Server {
             let (router, asked) = (self.router.clone(), asked.clone());
             move |request: Request<Incoming>| {
                 asked.store(true, Ordering::Relaxed);
-                router.clone().call(request)
+                let (answering, answer) = (under_way.begin(), router.clone().call(request));
+                async move {
+                    let answer = answer.await;
+                    drop(answering);
+                    answer
+                }
             }
         });
         let mut connection = pin!(http.serve_connection_with_upgrades(TokioIo::new(stream), service));
