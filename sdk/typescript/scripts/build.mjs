@@ -25,6 +25,8 @@ await build({
   target: 'es2022',
   minify: true,
   mangleProps: /^_[a-z]/,
+  // `'_name' in item` too.
+  mangleQuoted: true,
   sourcemap: true,
   sourcesContent: true,
   chunkNames: 'chunks/[name]-[hash]',
