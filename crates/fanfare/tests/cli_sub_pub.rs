@@ -116,3 +116,36 @@ fn what_the_hub_refuses_is_told_with_its_remedy() {
         assert!(stderr.contains(code) && stderr.contains("remedy: "), "{args:?}: {stderr}");
     }
 }
+
+#[test]
+fn sub_ends_when_nobody_reads_it_any_more_though_nothing_comes() {
+    let hub = Hub::start();
+    hub.run(&["pub", "quiet", "1"], "");
+    for transport in [&[][..], &["--sse"], &["--poll"]] {
+        let mut child = fanfare()
+            .args(["sub", "quiet", "--last", "1", "--url", &hub.url])
+            .args(transport)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        assert!(line.contains("\"offset\":1"), "{transport:?}: {line:?}");
+        // As `head -1` does.
+        drop(stdout);
+        let begun = std::time::Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if begun.elapsed().as_secs() > 10 => {
+                    let _ = child.kill();
+                    panic!("{transport:?}: it goes on");
+                }
+                None => std::thread::sleep(std::time::Duration::from_millis(10)),
+            }
+        };
+        assert!(status.success(), "{transport:?}: {status}");
+    }
+}

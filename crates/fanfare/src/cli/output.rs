@@ -23,6 +23,23 @@ pub fn line(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ready when nobody reads stdout any more: the other end of its pipe is closed. Never for files, nor where the system does not tell.
+pub async fn reader_gone() {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        use tokio::{io::Interest, net::unix::pipe::Sender};
+        // Only watched, never written to: stdout stays a blocking file.
+        let watched = io::stdout().as_fd().try_clone_to_owned().and_then(Sender::from_owned_fd_unchecked);
+        if let Ok(stdout) = watched
+            && stdout.ready(Interest::ERROR).await.is_ok()
+        {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 /// Prints one line on stderr. A closed stderr is nobody's concern.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");

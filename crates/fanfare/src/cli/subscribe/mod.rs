@@ -58,6 +58,8 @@ pub fn run(args: &SubscribeArgs) -> Result<(), Failure> {
         tokio::select! {
             done = Box::pin(tail(args)) => done,
             _ = tokio::signal::ctrl_c() => Ok(()),
+            // Not only when the next message cannot be printed, which may be never (`fanfare sub C | head`).
+            () = output::reader_gone() => Ok(()),
         }
     })
 }
