@@ -11,6 +11,8 @@ export interface Page {
   got: unknown[];
   errors: unknown[];
   gaps: unknown[];
+  /** What the client is given when it asks for a token. */
+  token: string | undefined;
   /** Makes `client` and gathers the data of what comes on the channel in `got`. */
   listen(channel: string, options?: fanfare.ClientOptions, subscribe?: fanfare.SubscribeOptions): void;
   /** Shows a room with the hooks, in StrictMode. */
@@ -24,8 +26,9 @@ const page: Page = {
   got: [],
   errors: [],
   gaps: [],
+  token: undefined,
   listen(channel, options, subscribe) {
-    page.client ??= fanfare.createClient(location.origin, options);
+    page.client ??= fanfare.createClient(location.origin, { token: () => page.token, ...options });
     page.client.channel(channel).subscribe((message: Message) => page.got.push(message.data), {
       onGap: gap => void page.gaps.push(gap),
       onError: error => void page.errors.push(error.code),
