@@ -269,7 +269,10 @@ impl Reader {
         let mut seen = std::collections::HashSet::new();
         for (offset, message) in log.iter().enumerate().rev() {
             let offset = offset as u64 + 1;
-            if offset <= self.at {
+            // A snapshot leaves out what was removed, and messages without a key.
+            let told =
+                self.begun.filter(|_| self.options.start.snapshot).map_or(0, |begun| begun.head.offset);
+            if offset <= self.at.max(told) {
                 break;
             }
             if !seen.insert(&message.key) || !self.owes(message) {
