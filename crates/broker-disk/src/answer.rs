@@ -32,6 +32,11 @@ impl<T> Reply<T> {
         self.finish(State::Answered(value));
     }
 
+    /// Whether anybody still waits for it.
+    pub fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     fn finish(&self, end: State<T>) {
         let mut state = self.0.lock();
         if let State::Waiting(waker) = &mut *state {

@@ -141,17 +141,16 @@ impl DiskBroker {
     }
 
     /// Has a channel read by the pool, or says that there is none.
-    fn read_with<'a, T: Send + 'static>(
+    fn read_with<'a, T: Send + 'static, R: Future<Output = Result<T, Problem>> + Send + 'static>(
         &'a self,
         name: &ChannelName,
         none: impl FnOnce(Bounds) -> T,
-        read: impl FnOnce(&mut Reading<'_>) -> Result<T, Problem> + Send + 'static,
+        read: impl FnOnce(Arc<Shared>, Arc<Channel>) -> R,
     ) -> Answer<'a, Result<T, Problem>> {
-        let Some(channel) = self.shared.channels.find(name) else {
-            return Box::pin(ready(Ok(none(nothing(self.shared.channels.epoch)))));
-        };
-        let shared = self.shared.clone();
-        self.pool.run(move || read(&mut Reading::new(&shared, &channel)))
+        match self.shared.channels.find(name) {
+            Some(channel) => self.pool.run(read(self.shared.clone(), channel)),
+            None => Box::pin(ready(Ok(none(nothing(self.shared.channels.epoch))))),
+        }
     }
 }
 
@@ -172,7 +171,11 @@ impl Broker for DiskBroker {
                 return Box::pin(ready(Ok(bounds)));
             }
         }
-        self.read_with(channel, |bounds| bounds, |reading| reading.bounds())
+        self.read_with(
+            channel,
+            |bounds| bounds,
+            move |shared, found| async move { Reading::new(&shared, &found).bounds().await },
+        )
     }
 
     fn read<'a>(
@@ -181,7 +184,9 @@ impl Broker for DiskBroker {
         read: Read,
     ) -> Answer<'a, Result<Result<Slice, Lost>, Problem>> {
         let none = |bounds| read_nothing(bounds, read.after);
-        self.read_with(channel, none, move |reading| reading.read(&read))
+        self.read_with(channel, none, move |shared, found| async move {
+            Reading::new(&shared, &found).read(&read).await
+        })
     }
 
     fn read_back<'a>(
@@ -190,7 +195,9 @@ impl Broker for DiskBroker {
         read: ReadBack,
     ) -> Answer<'a, Result<Slice, Problem>> {
         let none = |bounds| Slice { messages: Vec::new(), bounds };
-        self.read_with(channel, none, move |reading| reading.read_back(&read))
+        self.read_with(channel, none, move |shared, found| async move {
+            Reading::new(&shared, &found).read_back(&read).await
+        })
     }
 
     fn read_keyed<'a>(
@@ -199,7 +206,9 @@ impl Broker for DiskBroker {
         read: Keyed,
     ) -> Answer<'a, Result<KeyedSlice, Problem>> {
         let none = |bounds| KeyedSlice { messages: Vec::new(), next: read.until, bounds };
-        self.read_with(channel, none, move |reading| reading.read_keyed(&read))
+        self.read_with(channel, none, move |shared, found| async move {
+            Reading::new(&shared, &found).read_keyed(&read).await
+        })
     }
 
     fn renew<'a>(
@@ -244,12 +253,13 @@ impl Broker for DiskBroker {
     ) -> Answer<'a, Result<Vec<ChannelInfo>, Problem>> {
         let listed = self.shared.channels.list(prefix, after, limit);
         let shared = self.shared.clone();
-        self.pool.run(move || {
-            let info = |channel: &Arc<Channel>| {
-                let bounds = Reading::new(&shared, channel).bounds()?;
-                Ok(ChannelInfo { channel: channel.name.clone(), bounds })
-            };
-            listed.iter().map(info).collect()
+        self.pool.run(async move {
+            let mut infos = Vec::with_capacity(listed.len());
+            for channel in &listed {
+                let bounds = Reading::new(&shared, channel).bounds().await?;
+                infos.push(ChannelInfo { channel: channel.name.clone(), bounds });
+            }
+            Ok(infos)
         })
     }
 

@@ -1,12 +1,17 @@
 //! Reading messages back from segments.
-use std::{io, sync::Arc};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use fanfare_protocol::{Code, Problem};
 
 use crate::{
     frame::{HEADER, Header, Kind, SEGMENT_HEADER, crc},
     record::MessageBody,
-    run::Stretch,
+    run::{STRIDE, Stretch},
     segment::Segment,
 };
 
@@ -17,16 +22,44 @@ const ALONE: usize = 1 << 10;
 /// How far apart is far.
 const FAR: u64 = 4 << 10;
 
-/// Reads stretches of segments, keeping the last block.
+/// Reads stretches of segments, keeping the last block. What it does is cut into turns: after each 64 KB that it read it lets others
+/// go first.
 #[derive(Default)]
 pub(crate) struct Fetcher {
     segment: Option<Arc<Segment>>,
     block: Vec<u8>,
     /// Where the block begins.
     base: u64,
+    /// Bytes read in this turn.
+    spent: usize,
     /// Bodies of a stretch, newest first, and where each ends and its frame begins.
     bodies: Vec<u8>,
     ends: Vec<(usize, u64)>,
+}
+
+/// The end of a turn: pending once, and nobody needs to wake it.
+struct Turn(bool);
+
+impl Future for Turn {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Lets other reads go first.
+pub(crate) async fn turn() {
+    Turn(false).await;
+}
+
+/// Does a read on this thread, without turns.
+pub(crate) fn at_once<T>(read: impl Future<Output = T>) -> T {
+    let (mut read, mut cx) = (std::pin::pin!(read), Context::from_waker(Waker::noop()));
+    loop {
+        if let Poll::Ready(value) = read.as_mut().poll(&mut cx) {
+            return value;
+        }
+    }
 }
 
 impl Fetcher {
@@ -34,12 +67,12 @@ impl Fetcher {
     ///
     /// # Errors
     /// `internal` when the disk cannot be read or what it says is damaged.
-    pub fn each(
+    pub async fn each(
         &mut self,
         stretch: &Stretch,
         mut f: impl FnMut(&MessageBody<'_>) -> bool,
     ) -> Result<bool, Problem> {
-        self.gather(stretch)?;
+        self.gather(stretch).await?;
         for (number, (end, at)) in self.ends.iter().enumerate().rev() {
             let begin = number.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| end.0);
             let body = self.bodies.get(begin..*end).and_then(MessageBody::read);
@@ -51,17 +84,24 @@ impl Fetcher {
     }
 
     /// Goes back along the chain and keeps what the stretch asks for.
-    fn gather(&mut self, stretch: &Stretch) -> Result<(), Problem> {
+    async fn gather(&mut self, stretch: &Stretch) -> Result<(), Problem> {
         let (mut bodies, mut ends) = (std::mem::take(&mut self.bodies), std::mem::take(&mut self.ends));
         bodies.clear();
         ends.clear();
-        let (mut at, mut apart) = (u64::from(stretch.last_at), 0);
+        let mut at = u64::from(stretch.last_at);
+        let behind = u64::from(stretch.behind);
+        let mut apart = (at - behind.min(at)) / STRIDE;
         while at > 0 {
-            let header = self.bytes(&stretch.segment, at, HEADER, apart)?;
-            let header = Header::read(stretch.segment.id, header)
+            if self.spent >= BLOCK {
+                self.spent = 0;
+                turn().await;
+            }
+            self.load(stretch, at, HEADER, apart)?;
+            let header = Header::read(stretch.segment.id, self.bytes(stretch, at, HEADER)?)
                 .filter(|header| header.kind == Kind::Message && u64::from(header.prev) < at)
                 .ok_or_else(|| damaged(&stretch.segment, at))?;
-            let frame = self.bytes(&stretch.segment, at, header.frame_len(), apart)?;
+            self.load(stretch, at, header.frame_len(), apart)?;
+            let frame = self.bytes(stretch, at, header.frame_len())?;
             let body = frame.get(HEADER..).filter(|body| crc(body) == header.body_crc);
             let offset = body.and_then(MessageBody::offset);
             let (Some(body), Some(offset)) = (body, offset) else {
@@ -84,28 +124,39 @@ impl Fetcher {
         Ok(())
     }
 
-    /// `len` bytes at a place of a segment; `apart` is how far the chain leads from message to message.
-    fn bytes(&mut self, segment: &Arc<Segment>, at: u64, len: usize, apart: u64) -> Result<&[u8], Problem> {
+    /// Has `len` bytes at a place in the block; `apart` is how far the chain leads from message to message.
+    fn load(&mut self, stretch: &Stretch, at: u64, len: usize, apart: u64) -> Result<(), Problem> {
+        let segment = &stretch.segment;
         let same = self.segment.as_ref().is_some_and(|held| Arc::ptr_eq(held, segment));
-        let inside = same && at >= self.base && at + len as u64 <= self.base + self.block.len() as u64;
-        if !inside {
-            // Chains lead back: most of a block lies before.
-            let (begin, size) = if apart > FAR {
-                (at, len.max(ALONE))
-            } else {
-                let begin = (at + len as u64 + BLOCK as u64 / 8).saturating_sub(BLOCK as u64);
-                let begin = begin.max(SEGMENT_HEADER as u64).min(at);
-                (begin, BLOCK.max(len + (at - begin) as usize))
-            };
-            self.block.resize(size, 0);
-            let read =
-                segment.read_at(begin, &mut self.block).map_err(|error| unreadable(segment, at, &error))?;
-            self.block.truncate(read);
-            self.base = begin;
-            self.segment = Some(segment.clone());
+        if same && at >= self.base && at + len as u64 <= self.base + self.block.len() as u64 {
+            return Ok(());
         }
+        let (behind, end) = (u64::from(stretch.behind), at + len as u64);
+        let (begin, size) = if apart > FAR {
+            (at, len.max(ALONE))
+        } else if behind > 0 && behind < at && end <= behind + BLOCK as u64 {
+            // All of the stretch, and as much as there is room for of what follows it.
+            (behind, BLOCK)
+        } else {
+            // Chains lead back: most of a block lies before.
+            let begin = (end + BLOCK as u64 / 8).saturating_sub(BLOCK as u64);
+            let begin = begin.max(SEGMENT_HEADER as u64).min(at);
+            (begin, BLOCK.max(len + (at - begin) as usize))
+        };
+        self.block.resize(size, 0);
+        let read =
+            segment.read_at(begin, &mut self.block).map_err(|error| unreadable(segment, at, &error))?;
+        self.block.truncate(read);
+        self.spent += read;
+        self.base = begin;
+        self.segment = Some(segment.clone());
+        Ok(())
+    }
+
+    /// `len` bytes at a place in the block.
+    fn bytes(&self, stretch: &Stretch, at: u64, len: usize) -> Result<&[u8], Problem> {
         let from = (at - self.base) as usize;
-        self.block.get(from..from + len).ok_or_else(|| damaged(segment, at))
+        self.block.get(from..from + len).ok_or_else(|| damaged(&stretch.segment, at))
     }
 }
 

@@ -2,20 +2,23 @@
 use std::sync::Arc;
 
 use fanfare_broker::{Bound, Bounds, Keyed, KeyedSlice, Lost, Read, ReadBack, Slice};
-use fanfare_protocol::{Code, Message, Position, Problem, event::GapReason};
-use parking_lot::MutexGuard;
+use fanfare_protocol::{Code, Epoch, Message, Position, Problem, event::GapReason};
 
 use crate::{
     channels::Channel,
-    fetch::Fetcher,
+    fetch::{Fetcher, at_once},
     keys::{self, KeyIndex},
     log::{Context, Log},
+    record::MessageBody,
+    run::Stretch,
     shared::Shared,
     window::Window,
 };
 
 /// Stretches looked up at once.
 const STRETCHES: usize = 16;
+/// Messages that may be looked up under a log's lock.
+const FEW: u64 = 64;
 
 /// A channel taken out of the map while it was being read stands at nought in the store's epoch.
 pub(crate) fn nothing(epoch: fanfare_protocol::Epoch) -> Bounds {
@@ -44,25 +47,25 @@ impl<'a> Reading<'a> {
     }
 
     /// The log's bounds.
-    pub fn bounds(&mut self) -> Result<Bounds, Problem> {
+    pub async fn bounds(&mut self) -> Result<Bounds, Problem> {
         let cx = self.shared.context(&self.channel.name);
-        self.ready(&cx).map(|(_, bounds)| bounds)
+        self.ready(&cx, |_, bounds| bounds).await
     }
 
     /// The event of the message at an offset, if it can be read.
     pub fn event(&mut self, offset: u64) -> Option<fanfare_protocol::EventName> {
         let stretches = self.channel.log.lock().runs.stretches(offset, offset, 1);
         let mut event = None;
-        let take = |body: &crate::record::MessageBody<'_>| {
+        let take = |body: &MessageBody<'_>| {
             event = Some(body.event());
             true
         };
-        self.fetcher.each(stretches.first()?, take).ok()?;
+        at_once(self.fetcher.each(stretches.first()?, take)).ok()?;
         event
     }
 
-    pub fn read(&mut self, read: &Read) -> Result<Result<Slice, Lost>, Problem> {
-        let bounds = self.bounds()?;
+    pub async fn read(&mut self, read: &Read) -> Result<Result<Slice, Lost>, Problem> {
+        let bounds = self.bounds().await?;
         let Position { epoch, offset } = read.after;
         if epoch != bounds.epoch || offset > bounds.head {
             return Ok(Err(Lost { reason: GapReason::Epoch, bounds }));
@@ -75,15 +78,15 @@ impl<'a> Reading<'a> {
             return Ok(Err(Lost { reason: GapReason::Expired, bounds }));
         }
         let mut page = Page::new(read.limit, read.bytes);
-        match self.range(&bounds, offset + 1, bounds.head, &mut page)? {
+        match self.range(&bounds, offset + 1, bounds.head, &mut page).await? {
             true => Ok(Ok(Slice { messages: page.messages, bounds })),
             // Retention overtook the read.
-            false => Ok(Err(Lost { reason: GapReason::Expired, bounds: self.bounds()? })),
+            false => Ok(Err(Lost { reason: GapReason::Expired, bounds: self.bounds().await? })),
         }
     }
 
-    pub fn read_back(&mut self, read: &ReadBack) -> Result<Slice, Problem> {
-        let bounds = self.bounds()?;
+    pub async fn read_back(&mut self, read: &ReadBack) -> Result<Slice, Problem> {
+        let bounds = self.bounds().await?;
         let mut before = match read.before {
             Some(position) if position.epoch == bounds.epoch && position.offset <= bounds.head => {
                 position.offset
@@ -94,7 +97,7 @@ impl<'a> Reading<'a> {
         while before > bounds.oldest && !page.full {
             let from = before.saturating_sub(64).max(bounds.oldest);
             let mut some = Page::new(usize::MAX, usize::MAX);
-            if !self.range(&bounds, from, before - 1, &mut some)? {
+            if !self.range(&bounds, from, before - 1, &mut some).await? {
                 break;
             }
             for message in some.messages.into_iter().rev() {
@@ -107,29 +110,16 @@ impl<'a> Reading<'a> {
         Ok(Slice { messages: page.messages, bounds })
     }
 
-    pub fn read_keyed(&mut self, read: &Keyed) -> Result<KeyedSlice, Problem> {
+    pub async fn read_keyed(&mut self, read: &Keyed) -> Result<KeyedSlice, Problem> {
         let cx = self.shared.context(&self.channel.name);
-        let (log, bounds) = self.ready(&cx)?;
-        let Some(keys) = &log.keys else {
-            return Ok(KeyedSlice { messages: Vec::new(), next: read.until, bounds });
-        };
         let most = read.limit.clamp(1, 4096);
-        let told = keys
-            .range(read.after, read.until.min(bounds.head))
-            .filter(|(offset, tombstone)| !tombstone || *offset > read.tombstones_after);
-        let mut offsets: Vec<u64> = told.map(|(offset, _)| offset).take(most.saturating_add(1)).collect();
-        let mut more = offsets.len() > most;
-        offsets.truncate(most);
-        let stretches: Vec<_> =
-            offsets.iter().flat_map(|offset| log.runs.stretches(*offset, *offset, 1)).collect();
-        let epoch = log.epoch;
-        drop(log);
+        let found = self.ready(&cx, |log, bounds| (newest(log, &bounds, read, most), bounds)).await?;
+        let ((stretches, mut more), bounds) = found;
+        let epoch = bounds.epoch;
         let mut page = Page::new(usize::MAX, read.bytes);
         for stretch in &stretches {
-            let push = |body: &crate::record::MessageBody<'_>| {
-                page.push(Arc::new(body.message(&self.channel.name, epoch)))
-            };
-            if !self.fetcher.each(stretch, push)? {
+            let push = |body: &MessageBody<'_>| page.push(Arc::new(body.message(&self.channel.name, epoch)));
+            if !self.fetcher.each(stretch, push).await? {
                 more = true;
                 break;
             }
@@ -142,7 +132,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Messages of `[from, until]`, until the page is full. False when they are not there any more.
-    fn range(
+    async fn range(
         &mut self,
         bounds: &Bounds,
         mut from: u64,
@@ -150,20 +140,15 @@ impl<'a> Reading<'a> {
         page: &mut Page,
     ) -> Result<bool, Problem> {
         while from <= until && !page.full {
-            let log = self.channel.log.lock();
-            let gone = log.closed || log.epoch != bounds.epoch || log.first > from;
-            let stretches = log.runs.stretches(from, until, STRETCHES);
-            drop(log);
-            if gone {
-                return Ok(false);
-            }
+            let Some(stretches) = self.stretches(bounds.epoch, from, until) else { return Ok(false) };
             for stretch in &stretches {
                 let mut whole = true;
-                let more = self.fetcher.each(stretch, |body| {
+                let take = |body: &MessageBody<'_>| {
                     whole &= body.offset == from;
                     from = body.offset + 1;
                     whole && page.push(Arc::new(body.message(&self.channel.name, bounds.epoch)))
-                })?;
+                };
+                let more = self.fetcher.each(stretch, take).await?;
                 if !whole || (more && from != stretch.next()) {
                     return Err(missing(self.channel, from));
                 }
@@ -179,68 +164,117 @@ impl<'a> Reading<'a> {
     }
 
     /// The log with everything in memory that a read asks of it, and its bounds.
-    fn ready(&mut self, cx: &Context) -> Result<(MutexGuard<'a, Log>, Bounds), Problem> {
-        let mut tries = 0;
+    ///
+    /// What is looked up for it is looked up without the lock, so that appends go on meanwhile; only the last few messages, which
+    /// have just been written, are looked up with it.
+    async fn ready<T>(
+        &mut self,
+        cx: &Context,
+        mut f: impl FnMut(&mut Log, Bounds) -> T,
+    ) -> Result<T, Problem> {
+        let mut ahead = Ahead::default();
         loop {
-            let mut log = self.channel.log.lock();
-            log.used = true;
-            follow(&mut log, cx)?;
-            if log.window.is_some() {
-                let bounds = bounds(&mut log, cx);
-                return Ok((log, bounds));
+            if let Some(value) = self.attempt(cx, &mut ahead, &mut f)? {
+                return Ok(value);
             }
-            let (head, from) = (log.head, log.first.max((log.head + 1).saturating_sub(cx.policy.size)));
-            // Mostly it is looked up without the lock; where writers are always faster, with it.
-            let window = if tries < 3 {
-                let bounds = Bounds { epoch: log.epoch, ..nothing(log.epoch) };
-                drop(log);
-                let window = self.window(&bounds, from, head)?;
-                log = self.channel.log.lock();
-                window
-            } else {
-                scan(&mut self.fetcher, &log, from, head)?
-            };
-            tries += 1;
-            if log.head == head && window.is_some() {
-                log.window = window;
+            let Ahead { epoch, from, head, ref mut window } = ahead;
+            if !self.look_up(epoch, from, head, window).await? {
+                ahead = Ahead::default();
             }
         }
     }
 
-    /// Ages and sizes of `[from, head]`; none when they went away meanwhile.
-    fn window(&mut self, bounds: &Bounds, mut from: u64, head: u64) -> Result<Option<Box<Window>>, Problem> {
-        let mut window = Box::new(Window::default());
-        while from <= head {
-            let log = self.channel.log.lock();
-            if log.epoch != bounds.epoch || log.first > from {
+    /// Calls `f` if everything is in memory, or says what is to be looked up.
+    fn attempt<T>(
+        &mut self,
+        cx: &Context,
+        ahead: &mut Ahead,
+        f: &mut impl FnMut(&mut Log, Bounds) -> T,
+    ) -> Result<Option<T>, Problem> {
+        let mut log = self.channel.log.lock();
+        log.used = true;
+        follow(&mut log, cx)?;
+        if log.window.is_none() {
+            let head = log.head;
+            let oldest = log.first.max((head + 1).saturating_sub(cx.policy.size));
+            if ahead.epoch != log.epoch || ahead.head + 1 < oldest {
+                *ahead = Ahead { epoch: log.epoch, from: oldest, head: oldest - 1, ..Ahead::default() };
+            }
+            (ahead.from, ahead.head) = (ahead.head + 1, head);
+            if head + 1 - ahead.from.min(head + 1) > FEW {
                 return Ok(None);
             }
-            let stretches = log.runs.stretches(from, head, STRETCHES);
-            drop(log);
+            for stretch in log.runs.stretches(ahead.from, head, usize::MAX) {
+                let push = |body: &MessageBody<'_>| {
+                    ahead.window.push(body.time, body.weight);
+                    true
+                };
+                at_once(self.fetcher.each(&stretch, push))?;
+            }
+            log.window = Some(std::mem::take(&mut ahead.window));
+        }
+        let bounds = bounds(&mut log, cx);
+        Ok(Some(f(&mut log, bounds)))
+    }
+
+    /// Some of the stretches of `[from, until]`; none when retention has overtaken the read.
+    fn stretches(&self, epoch: Epoch, from: u64, until: u64) -> Option<Vec<Stretch>> {
+        let log = self.channel.log.lock();
+        let gone = log.closed || log.epoch != epoch || log.first > from;
+        (!gone).then(|| log.runs.stretches(from, until, STRETCHES))
+    }
+
+    /// Adds ages and sizes of `[from, head]` to a window; false when they went away meanwhile.
+    async fn look_up(
+        &mut self,
+        epoch: Epoch,
+        mut from: u64,
+        head: u64,
+        window: &mut Window,
+    ) -> Result<bool, Problem> {
+        while from <= head {
+            let Some(stretches) = self.stretches(epoch, from, head) else { return Ok(false) };
             for stretch in &stretches {
-                self.fetcher.each(stretch, |body| {
+                let push = |body: &MessageBody<'_>| {
                     window.push(body.time, body.weight);
                     true
-                })?;
+                };
+                self.fetcher.each(stretch, push).await?;
                 from = stretch.next();
             }
             if stretches.is_empty() {
                 return Err(missing(self.channel, from));
             }
         }
-        Ok(Some(window))
+        Ok(true)
     }
 }
 
-fn scan(fetcher: &mut Fetcher, log: &Log, from: u64, head: u64) -> Result<Option<Box<Window>>, Problem> {
-    let mut window = Box::new(Window::default());
-    for stretch in log.runs.stretches(from, head, usize::MAX) {
-        fetcher.each(&stretch, |body| {
-            window.push(body.time, body.weight);
-            true
-        })?;
+/// Where the newest per key lie that a read asks for, at most so many, and whether there are more.
+fn newest(log: &Log, bounds: &Bounds, read: &Keyed, most: usize) -> (Vec<Stretch>, bool) {
+    let Some(keys) = &log.keys else { return (Vec::new(), false) };
+    let told = keys
+        .range(read.after, read.until.min(bounds.head))
+        .filter(|(offset, tombstone)| !tombstone || *offset > read.tombstones_after);
+    let mut offsets: Vec<u64> = told.map(|(offset, _)| offset).take(most.saturating_add(1)).collect();
+    let more = offsets.len() > most;
+    offsets.truncate(most);
+    (offsets.iter().flat_map(|offset| log.runs.stretches(*offset, *offset, 1)).collect(), more)
+}
+
+/// What is looked up of a log's window while appends go on.
+struct Ahead {
+    epoch: Epoch,
+    /// What is to be looked up next, to the head that was seen last.
+    from: u64,
+    head: u64,
+    window: Box<Window>,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { epoch: Epoch::NONE, from: 1, head: 0, window: Box::default() }
     }
-    Ok(Some(window))
 }
 
 /// Brings the key index in line with the policy, which a reload may have changed, and drops tombstones that are due.
@@ -254,13 +288,14 @@ pub(crate) fn follow(log: &mut Log, cx: &Context) -> Result<(), Problem> {
             let mut keys = KeyIndex::new(log.first - 1);
             let mut fetcher = Fetcher::default();
             for stretch in log.runs.stretches(log.first, log.head, usize::MAX) {
-                fetcher.each(&stretch, |body| {
+                let insert = |body: &MessageBody<'_>| {
                     if let Some(key) = body.key {
                         let (offset, time, tombstone) = (body.offset, body.time, body.is_tombstone());
                         keys.insert(&keys::Keyed { key, offset, time, tombstone, expires_ms: None });
                     }
                     true
-                })?;
+                };
+                at_once(fetcher.each(&stretch, insert))?;
             }
             keys.expire_tombstones(cx.now_ms, cx.policy.ttl_ms);
             log.keys = Some(Box::new(keys));
@@ -272,7 +307,7 @@ pub(crate) fn follow(log: &mut Log, cx: &Context) -> Result<(), Problem> {
 /// The bounds of a log whose window is known.
 fn bounds(log: &mut Log, cx: &Context) -> Bounds {
     let retained = log.window.as_mut().map_or(0, |window| window.settle(&cx.policy, cx.now_ms));
-    let oldest = log.head + 1 - retained;
+    let oldest = (log.head + 1 - retained).max(log.first);
     Bounds {
         epoch: log.epoch,
         oldest,

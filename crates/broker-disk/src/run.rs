@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::segment::Segment;
 
 /// One in so many messages of a run has its place in memory; the others are found by going back from there.
-const STRIDE: u64 = 64;
+pub(crate) const STRIDE: u64 = 64;
 
 /// A channel's messages in one segment, chained backwards on disk.
 #[derive(Debug)]
@@ -68,7 +68,11 @@ impl Run {
         let mut stretches = Vec::new();
         let mut from = from.max(self.first);
         let anchors = self.anchors.as_deref().map(Vec::as_slice).unwrap_or_default();
+        let mut behind = 0;
         let skip = anchors.partition_point(|(offset, _)| self.first + u64::from(*offset) < from);
+        if let Some((_, at)) = skip.checked_sub(1).and_then(|before| anchors.get(before)) {
+            behind = *at;
+        }
         let inner = anchors.iter().skip(skip).map(|(offset, at)| (self.first + u64::from(*offset), *at));
         for (last, last_at) in inner.chain([(self.last, self.last_at)]) {
             if from > until.min(self.last) || stretches.len() >= count {
@@ -80,9 +84,11 @@ impl Run {
                     from,
                     until: until.min(last),
                     last_at,
+                    behind,
                 });
                 from = last + 1;
             }
+            behind = last_at;
         }
         stretches
     }
@@ -97,6 +103,8 @@ pub(crate) struct Stretch {
     pub until: u64,
     /// A message at or after `until`, from which the chain leads back.
     pub last_at: u32,
+    /// A message before all of these, not far from the first; 0 if none is known.
+    pub behind: u32,
 }
 
 impl Stretch {

@@ -68,7 +68,11 @@ fn child() {
     let publishers: Vec<_> = (0..10)
         .map(|n| {
             let broker = broker.clone();
-            std::thread::spawn(move || (0..).for_each(|count| publish_one(&broker, n, count)))
+            std::thread::spawn(move || {
+                for count in 0.. {
+                    publish_one(&broker, n, count);
+                }
+            })
         })
         .collect();
     publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
