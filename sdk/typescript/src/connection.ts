@@ -530,10 +530,10 @@ export class Connection {
       token => {
         if (this.link !== link) return;
         // Nobody in particular any more: that is another connection.
-        if (!token) return this.newIdentity();
+        if (!token) return this.newIdentity(true);
         this.request({ type: 'auth', token }, (error, frame) => {
           if (this.link !== link) return;
-          if (error?.code === 'conflict') this.newIdentity();
+          if (error?.code === 'conflict') this.newIdentity(true);
           else if (!error) {
             if (frame.expires_at) this._planRenewal(frame.expires_at);
             this._hooks.renewed();
@@ -550,8 +550,12 @@ export class Connection {
     );
   }
 
-  /** Another user, or none: nothing of the old connection may be carried over, its session least of all. */
-  newIdentity(): void {
+  /** Another user, or none: nothing of the old connection may be carried over, its session and token least of all. `known`: the token is the new one's. */
+  newIdentity(known = false): void {
+    if (!known) {
+      this._tokens.abort();
+      this._tokens.drop();
+    }
     this.session?.release();
     this.session = undefined;
     this.restart();
