@@ -50,7 +50,10 @@ class FanfareClient implements Client {
       {
         opening: link => this.#each(channel => channel._subscription._subscribe(link)),
         up: () => {
-          this.#each(channel => channel.presence._reenter());
+          this.#each(channel => {
+            channel._subscription._join(connection.link!);
+            channel.presence._reenter();
+          });
           publisher.flush();
           for (const item of this.#reports) item.start();
         },
@@ -133,7 +136,14 @@ class FanfareClient implements Client {
     const sharing: Sharing = {
       async follow() {
         real ??= import('./tabs/sharing.ts').then(({ shareTabs }) =>
-          shareTabs({ core: host, url: this_.url, channel: (name, options) => this_.channel(name, options) as unknown as ClientChannel }, key),
+          shareTabs(
+            {
+              core: host,
+              url: this_.url,
+              channel: (name, options) => this_.channel(name, options) as unknown as ClientChannel,
+            },
+            key,
+          ),
         );
         here = await real.catch(() => undefined);
         if (connection.sharing !== sharing) return here?.resign() as undefined;

@@ -89,7 +89,7 @@ export class Connection {
   private _ping = 25_000;
   private _heard = 0;
   private _ref = 0;
-  private _pending = new Map<number, { _link: Link; _done: Done; _at: number; _timer: unknown }>();
+  private _pending = new Map<number, { _link: Link; _channel: string; _done: Done; _at: number; _timer: unknown }>();
   private _waiting: { _resolve: () => void; _reject: (error: FanfareError) => void }[] = [];
   private _unwatch: (() => void) | undefined;
   /** Transports that do not work here, and until when. */
@@ -169,7 +169,7 @@ export class Connection {
         this._probe();
         this._answer(ref, new FanfareError('timeout', `no answer to ${frame.type} for ${timeout} ms`), frame);
       }, timeout);
-    this._pending.set(ref, { _link: link, _done: done, _at: this._env.now(), _timer });
+    this._pending.set(ref, { _link: link, _channel: frame.channel, _done: done, _at: this._env.now(), _timer });
     link.send({ ...frame, ref });
   }
 
@@ -488,7 +488,11 @@ export class Connection {
       return;
     }
     const failed = type === 'error';
-    if (ref !== undefined && this._answer(ref, failed ? fromWire(frame, frame.channel) : undefined, frame)) return;
+    if (
+      ref !== undefined &&
+      this._answer(ref, failed ? fromWire(frame, this._pending.get(ref)?._channel) : undefined, frame)
+    )
+      return;
     if (frame.channel !== undefined && !failed && type !== 'ok') this._hooks.frame(frame);
   }
 

@@ -130,7 +130,10 @@ export class Subscription {
   private _from(): { since?: Position; last?: number } {
     if (this._position !== undefined) return { since: this._position };
     const from: { since?: Position; last?: number } = {};
-    const fresh = [...this._subscribers].filter(subscriber => subscriber._floor === undefined);
+    // Nothing has come yet: what was asked for is asked for again.
+    for (const subscriber of this._subscribers) subscriber._floor = undefined;
+    this._epoch = undefined;
+    const fresh = [...this._subscribers];
     const since = fresh.find(subscriber => subscriber._options.since)?._options.since;
     if (since) from.since = since;
     const last = Math.max(
@@ -139,6 +142,11 @@ export class Subscription {
     );
     if (last) from.last = Math.min(1000, last);
     return from;
+  }
+
+  /** A link is up that was being opened when this channel was first wanted. */
+  _join(link: Link): void {
+    if (this._sentOn !== link) this._subscribe(link);
   }
 
   /** The connection's token was renewed: what was refused may be allowed now. */

@@ -29,7 +29,8 @@ export function openTab({ meter }: LinkContext, events: LinkEvents, { self, say,
     if ('wait' in message && message.to === self) end('unavailable', 'the leading tab is not connected');
     else if ('bye' in message || 'down' in message || 'hello' in message) {
       const [who] = Object.values(message);
-      if (leader !== undefined && ('hello' in message ? who !== leader : who === leader)) end('network', 'the leading tab has changed');
+      if (leader !== undefined && ('hello' in message ? who !== leader : who === leader))
+        end('network', 'the leading tab has changed');
     } else if ('frame' in message && message.to === self) {
       const { from, frame } = message;
       if (leader === undefined && frame.type === 'welcome') {

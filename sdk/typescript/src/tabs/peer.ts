@@ -35,7 +35,8 @@ export class Peer {
       this._subscriptions.delete(channel);
       return this.say({ type: 'ok', ref });
     }
-    if (type === 'enter' && !this._entered.has(channel)) this._entered.set(channel, this._host.channel(channel, {})._hold());
+    if (type === 'enter' && !this._entered.has(channel))
+      this._entered.set(channel, this._host.channel(channel, {})._hold());
     if (type === 'leave') {
       this._entered.get(channel)?.();
       this._entered.delete(channel);
@@ -70,7 +71,8 @@ export class Peer {
           since,
           last,
           onError: error => refuse(error as FanfareError),
-          onGap: ({ position, reason }) => this.say({ type: 'gap', channel, reason, ...parsePosition(position) } as Frame),
+          onGap: ({ position, reason }) =>
+            this.say({ type: 'gap', channel, reason, ...parsePosition(position) } as Frame),
         },
       );
       subscriber._raw = true;

@@ -56,7 +56,14 @@ export function shareTabs(host: SharingHost, key: string): Sharing | undefined {
       const send = (frame: Frame) => say({ from: self, to: join, frame });
       peers.set(join, new Peer(host, send));
       const { id, user, idempotency, clockOffset = 0 } = connection;
-      send({ type: 'welcome', client: id, user, idempotency_ms: idempotency, time: env.now() + clockOffset, session: connection.session?.id });
+      send({
+        type: 'welcome',
+        client: id,
+        user,
+        idempotency_ms: idempotency,
+        time: env.now() + clockOffset,
+        session: connection.session?.id,
+      });
     } else if ('left' in message) {
       peers.get(message.left)?.close();
       peers.delete(message.left);

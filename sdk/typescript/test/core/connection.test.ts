@@ -11,7 +11,17 @@ afterEach(() => {
 describe('making a client', () => {
   it('opens nothing, sets no timer and touches no global', () => {
     const touched: string[] = [];
-    for (const name of ['fetch', 'WebSocket', 'localStorage', 'sessionStorage', 'navigator', 'document', 'crypto', 'BroadcastChannel', 'addEventListener']) {
+    for (const name of [
+      'fetch',
+      'WebSocket',
+      'localStorage',
+      'sessionStorage',
+      'navigator',
+      'document',
+      'crypto',
+      'BroadcastChannel',
+      'addEventListener',
+    ]) {
       const before = Object.getOwnPropertyDescriptor(globalThis, name);
       vi.stubGlobal(name, undefined);
       Object.defineProperty(globalThis, name, { configurable: true, get: () => (touched.push(name), before?.value) });
@@ -36,7 +46,10 @@ describe('making a client', () => {
   it('says what is missing where there is none', async () => {
     vi.stubGlobal('WebSocket', undefined);
     const client = createClient('http://hub', { transports: ['ws'], retry: { attempts: 0 } });
-    await expect(client.connect()).rejects.toMatchObject({ code: 'unsupported', message: expect.stringContaining('option WebSocket') });
+    await expect(client.connect()).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining('option WebSocket'),
+    });
     expect(client.status.value.state).toBe('failed');
   });
 });
@@ -63,7 +76,11 @@ describe('reconnecting', () => {
   it('begins a new count only after 5 s of being connected', async () => {
     const client = make();
     let socket = await live(client);
-    for (const [connected, attempt] of [[1000, 1], [1000, 2], [5000, 1]] as const) {
+    for (const [connected, attempt] of [
+      [1000, 1],
+      [1000, 2],
+      [5000, 1],
+    ] as const) {
       await pass(connected);
       socket.end();
       expect(client.status.value.attempt).toBe(attempt);
@@ -86,7 +103,9 @@ describe('reconnecting', () => {
     await client.close();
   });
 
-  const final = Object.entries(CODES).filter(([code, [, , retryable]]) => !retryable && code !== 'token_expired' && code !== 'unauthorized');
+  const final = Object.entries(CODES).filter(
+    ([code, [, , retryable]]) => !retryable && code !== 'token_expired' && code !== 'unauthorized',
+  );
   it.each(final.map(([code, row]) => [code, row[1]] as const))('does not after %s (%i)', async (code, close) => {
     const client = make();
     const socket = await live(client);
@@ -177,7 +196,8 @@ describe('liveness', () => {
     const page = Object.assign(new EventTarget(), { visibilityState: 'visible' });
     const scope = new EventTarget();
     vi.stubGlobal('document', page);
-    for (const name of ['addEventListener', 'removeEventListener'] as const) vi.stubGlobal(name, scope[name].bind(scope));
+    for (const name of ['addEventListener', 'removeEventListener'] as const)
+      vi.stubGlobal(name, scope[name].bind(scope));
     const client = make();
     const socket = await live(client);
     const pings = () => socket.of('ping').length;
@@ -213,7 +233,17 @@ describe('status', () => {
     FakeSocket.last.welcome();
     FakeSocket.last.subscribed({ recovered: true });
     await client.close();
-    expect(seen).toEqual(['idle', 'connecting stale', 'connected stale', 'connected', 'reconnecting stale', 'reconnecting stale', 'connected stale', 'connected', 'idle']);
+    expect(seen).toEqual([
+      'idle',
+      'connecting stale',
+      'connected stale',
+      'connected',
+      'reconnecting stale',
+      'reconnecting stale',
+      'connected stale',
+      'connected',
+      'idle',
+    ]);
   });
 
   it('close() is reversible and goes on at the position', async () => {

@@ -40,7 +40,16 @@ export class FakeSocket {
   }
   welcome(more: object = {}): void {
     if (this.readyState === 0) this.open();
-    this.say({ type: 'welcome', session: 's', client: 'me', ping_ms: 25_000, idempotency_ms: 300_000, version: '0', time: Date.now(), ...more });
+    this.say({
+      type: 'welcome',
+      session: 's',
+      client: 'me',
+      ping_ms: 25_000,
+      idempotency_ms: 300_000,
+      version: '0',
+      time: Date.now(),
+      ...more,
+    });
   }
   end(code = 1006, reason = ''): void {
     this.readyState = 3;
@@ -68,7 +77,12 @@ export const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 /** A client whose only transport is the fake socket; `random` gives the middle. */
 export function make<S extends Schema>(options: ClientOptions<S> = {}): Client<S> {
-  return createClient('http://hub', { WebSocket: FakeSocket as never, transports: ['ws'], random: () => 0.5, ...options });
+  return createClient('http://hub', {
+    WebSocket: FakeSocket as never,
+    transports: ['ws'],
+    random: () => 0.5,
+    ...options,
+  });
 }
 
 /** Connected, and subscribed to `a` from now. */
