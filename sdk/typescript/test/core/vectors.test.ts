@@ -13,10 +13,13 @@ describe('the golden vectors', () => {
   it('codes.json is our table', () => {
     const { codes } = vectors('codes.json');
     expect(codes.length).toBeGreaterThan(10);
-    // biome-ignore lint/suspicious/noExplicitAny: as above
+
     expect(CODES).toEqual(
       Object.fromEntries(
-        codes.map((row: any) => [row.code, [row.status ?? 0, row.close, row.retryable ? 1 : 0, row.remedy]]),
+        codes.map((row: { code: string; status: number; close: number; retryable: boolean; remedy: string }) => [
+          row.code,
+          [row.status ?? 0, row.close, row.retryable ? 1 : 0, row.remedy],
+        ]),
       ),
     );
   });
