@@ -218,3 +218,13 @@ async fn rate_conflates_within_an_answer_and_snapshot_pages_on() {
     let page = server.get(&format!("/v1/poll?channel={channel}&since={start}&presence=1")).send().await.ok();
     assert_eq!(page["messages"].as_array().unwrap().len(), 6, "presence is ignored");
 }
+
+#[tokio::test]
+async fn presence_is_ignored_where_there_is_none_and_where_it_may_not_be_seen() {
+    let server = Server::shared();
+    for namespace in ["plain:", "read:", "open:"] {
+        let target = format!("/v1/poll?channel={}&presence=1", unique(namespace));
+        server.get(&target).send().await.ok();
+    }
+    server.get("/v1/poll?channel=open:a&presence=maybe").send().await.problem(400, "bad_request");
+}
