@@ -73,13 +73,16 @@ function list(channel: AnyChannel, options: UseMessagesOptions): Source<Messages
   const key = JSON.stringify([event, last, since, keep, batch]);
   let ofChannel = lists.get(channel);
   if (!ofChannel) lists.set(channel, (ofChannel = new Map()));
-  let found = ofChannel.get(key);
-  if (!found) {
-    const map = ofChannel;
-    found = makeList(channel, { event, last, since, keep, batch }, () => map.get(key) === found && map.delete(key));
-    ofChannel.set(key, found);
-  }
-  return found;
+  const map = ofChannel;
+  const known = map.get(key);
+  if (known) return known;
+  const made = makeList(channel, { event, last, since, keep, batch }, read => {
+    // A hidden component may come back to a list that was let go of.
+    if (!read) map.delete(key);
+    else if (!map.has(key)) map.set(key, made);
+  });
+  map.set(key, made);
+  return made;
 }
 
 /** What a message is known by. */
@@ -88,7 +91,8 @@ const idOf = ({ position, id }: Message) => position ?? id ?? '';
 function makeList(
   channel: AnyChannel,
   { event, last, since, keep, batch }: UseMessagesOptions & { last: number; keep: number },
-  forget: () => void,
+  /** It is read from now on, or no more. */
+  used: (read: boolean) => void,
 ): Source<Messages> {
   const listeners = new Set<() => void>();
   const seen = new Set<string>();
@@ -155,7 +159,8 @@ function makeList(
 
   function start(): void {
     const options: SubscribeOptions = {
-      since,
+      // Read again after a while: it goes on where it ended.
+      since: state.messages.findLast(message => message.position)?.position ?? since,
       last: last || undefined,
       batch,
       onGap: gap => set({ gap }),
@@ -175,12 +180,15 @@ function makeList(
   return {
     subscribe(listener) {
       listeners.add(listener);
-      if (!readers++) start();
+      if (!readers++) {
+        used(true);
+        start();
+      }
       return () => {
         listeners.delete(listener);
         if (--readers) return;
         for (const off of offs) off();
-        forget();
+        used(false);
       };
     },
     get: () => state,

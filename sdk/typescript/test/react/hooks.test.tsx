@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import { act, type ReactNode, StrictMode, Suspense, use } from 'react';
+import { Activity, act, type ReactNode, StrictMode, Suspense } from 'react';
 import { describe, expect, it } from 'vitest';
 import {
   type Messages,
@@ -78,10 +78,10 @@ describe('mounting and unmounting', () => {
 
   it('does nothing for what suspends and never mounts', async () => {
     const { hub, provided } = world();
-    const never = new Promise<string>(() => {});
+    const never = new Promise<never>(() => {});
     const Waits = () => {
-      const { messages } = useMessages('room');
-      return <p>{use(never) + messages.length}</p>;
+      useMessages('room');
+      throw never;
     };
     const { text } = await show(<Suspense fallback="waiting">{provided(<Waits />)}</Suspense>);
     await pass(5000);
@@ -91,8 +91,11 @@ describe('mounting and unmounting', () => {
 
   it('goes on when a component that shows messages is suspended again', async () => {
     const { hub, provided } = world();
-    const never = new Promise<string>(() => {});
-    const Maybe = ({ wait }: { wait: boolean }) => <>{wait ? use(never) : '.'}</>;
+    const never = new Promise<never>(() => {});
+    const Maybe = ({ wait }: { wait: boolean }) => {
+      if (wait) throw never;
+      return null;
+    };
     const tree = (wait: boolean) =>
       provided(
         <Suspense fallback="waiting">
@@ -166,6 +169,45 @@ describe('useMessages', () => {
     expect(after.messages).not.toBe(before.messages);
     await pass(60_000);
     expect(seen.current.messages).toBe(after.messages);
+  });
+
+  it('shows no hole when it was hidden for a while', async () => {
+    const { hub, provided } = world();
+    const { seen, Probe } = probe({ last: 5 });
+    const tree = (mode: 'visible' | 'hidden') =>
+      provided(
+        <Activity mode={mode}>
+          <Probe />
+        </Activity>,
+      );
+    const { root } = await show(tree('visible'));
+    await pass(100);
+    hub.publish('room', 'n', 1);
+    await pass(100);
+    await show(tree('hidden'), root);
+    await pass(5000);
+    expect(hub.channel('room').subscribers).toBe(0);
+    for (let n = 2; n <= 20; n++) hub.publish('room', 'n', n);
+    await show(tree('visible'), root);
+    await pass(200);
+    const shown = data(seen) as number[];
+    expect(shown.at(-1)).toBe(20);
+    expect(shown).toEqual(Array.from({ length: shown.length }, (_, i) => 21 - shown.length + i));
+  });
+
+  it('begins anew with another client', async () => {
+    const one = world();
+    const two = world();
+    const { seen, Probe } = probe();
+    one.hub.publish('room', 'n', 'one');
+    two.hub.publish('room', 'n', 'two');
+    const { root } = await show(one.provided(<Probe />));
+    await pass(100);
+    expect(data(seen)).toEqual(['one']);
+    await show(two.provided(<Probe />), root);
+    await pass(2000);
+    expect(data(seen)).toEqual(['two']);
+    expect(one.hub.channel('room').subscribers).toBe(0);
   });
 
   it('keeps so many, and brings older ones back', async () => {
