@@ -48,7 +48,8 @@ async function files() {
     splitting: true,
     minify: true,
     mangleProps: /^_[a-z]/,
-    chunkNames: 'fanfare-client-[name].min',
+    mangleQuoted: true,
+    chunkNames: 'fanfare-client-[hash].min',
   });
   for (const file of sdk.outputFiles) made.set(path.basename(file.path), file.text);
   made.set('kit.js', await script(path.join(here, 'shared/kit.ts')));
