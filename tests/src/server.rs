@@ -41,11 +41,8 @@ impl Server {
     /// When it does not start.
     pub fn start_at(config: &str, listen: SocketAddr) -> Self {
         let home = fresh_home();
-        let file = home.join("fanfare.toml");
-        std::fs::write(&file, config).unwrap();
-        let mut command = Command::new(binary());
-        command.arg("--config").arg(&file).args(["--listen", &listen.to_string()]);
-        Self::run(command, home)
+        std::fs::write(home.join("fanfare.toml"), config).unwrap();
+        Self::run(listen, home)
     }
 
     /// Starts in dev mode, as without any configuration.
@@ -53,20 +50,37 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn dev() -> Self {
-        let mut command = Command::new(binary());
-        command.args(["--listen", "127.0.0.1:0"]);
-        Self::run(command, fresh_home())
+        Self::run("127.0.0.1:0".parse().unwrap(), fresh_home())
     }
 
-    fn run(mut command: Command, home: PathBuf) -> Self {
+    /// Starts it again after it was ended: where it listened, with the files that it left.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&mut self) {
+        let again = Self::run(self.address, self.home.clone());
+        let mut ended = std::mem::replace(self, again);
+        // The files are the new one's.
+        ended.home = PathBuf::new();
+    }
+
+    /// `fanfare` in a server's home, without this process's `FANFARE_*` variables.
+    pub fn command(home: &Path) -> Command {
+        let mut command = Command::new(binary());
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FANFARE_"))
         {
             command.env_remove(name);
         }
-        command.current_dir(&home).env("TMPDIR", &home);
+        command.current_dir(home).env("TMPDIR", home).stdin(Stdio::null());
+        command
+    }
+
+    fn run(listen: SocketAddr, home: PathBuf) -> Self {
+        let mut command = Self::command(&home);
+        command.args(["--listen", &listen.to_string()]);
         let log = std::fs::File::create(home.join("log")).unwrap();
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let watchdog = watch(child.id());
         let stdout = child.stdout.take().unwrap();
         let (tell, told) = mpsc::channel();
@@ -199,6 +213,11 @@ impl Server {
         }
     }
 
+    /// Its working and temporary directory, where its configuration is; gone with it.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home.join("log")).unwrap_or_default()
@@ -211,7 +230,9 @@ impl Drop for Server {
         let _ = self.watchdog.0.wait();
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.home);
+        if !self.home.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir_all(&self.home);
+        }
     }
 }
 
