@@ -60,8 +60,12 @@ impl std::fmt::Debug for Channel {
     }
 }
 
-/// Bytes of the newest of every key that a channel keeps before its first message: then the rules' `tail_bytes` hold.
-const NEWEST_BYTES: usize = 1 << 20;
+/// The newest of every key may take so many times what the tail may, while there are readers with a rate: with `tail_bytes` of 1 MB some
+/// 12,000 small messages of different keys inside two windows. Beyond that such readers are served one by one, from the broker: a keyed
+/// channel's knows its keys, of others the log is read through; and what the log has lost meanwhile is a gap.
+const NEWEST_TIMES: usize = 8;
+/// Bytes for it before the first message tells what the rules allow.
+const NEWEST_BYTES: usize = 8 << 20;
 
 /// What to do after messages were taken.
 #[derive(Default)]
@@ -168,7 +172,7 @@ impl ChannelState {
             // Members are read from the roster: of such a channel only the head counts.
             tail.trim(if self.roster.is_some() { 0 } else { tail_bytes });
             if let Some(newest) = tail.newest_mut() {
-                newest.bound(tail_bytes);
+                newest.bound(tail_bytes.saturating_mul(NEWEST_TIMES));
             }
             for shard in &self.shards {
                 if !shard.running.swap(true, Ordering::AcqRel) {
@@ -194,7 +198,7 @@ impl ChannelState {
         };
         let mut tail = Tail::new(epoch, head);
         if self.shards.iter().any(|shard| shard.window().is_some()) {
-            tail.track(tail_bytes);
+            tail.track(tail_bytes.saturating_mul(NEWEST_TIMES));
         }
         self.tail = Some(tail);
         let early = std::mem::take(&mut self.early);

@@ -27,6 +27,8 @@ pub struct Follower {
     pub at: Position,
     /// The newest per key up to here come first.
     pub keyed: Option<KeyedPhase>,
+    /// Asked for a snapshot: what the log loses is continued by key.
+    pub snapshot: bool,
 }
 
 /// Where a follower begins.
@@ -68,7 +70,8 @@ impl Hub {
         let beginning = beginning(start, &bounds, &policy, tail_from);
         let offset = beginning.after.unwrap_or(bounds.head);
         let at = Position { epoch: bounds.epoch, offset };
-        let follower = Follower { channel: channel.clone(), at, keyed: beginning.keyed };
+        let follower =
+            Follower { channel: channel.clone(), at, keyed: beginning.keyed, snapshot: start.snapshot };
         Ok(Following { follower, recovered: beginning.recovered, gap: beginning.gap, bounds })
     }
 
@@ -124,8 +127,25 @@ impl Hub {
         }
     }
 
+    /// Lets a follower that asked for a snapshot go on by key where the log has gone by: told by a gap only when removals may be missing.
+    fn by_key(&self, follower: &mut Follower, bounds: &Bounds) -> Option<Followed> {
+        if !follower.snapshot || !self.rules.policy(&follower.channel).keyed {
+            return None;
+        }
+        let start = Start { since: Some(follower.at), last: None, snapshot: true };
+        let policy = self.rules.policy(&follower.channel);
+        let beginning = beginning(&start, bounds, &policy, None);
+        follower.keyed = Some(beginning.keyed?);
+        follower.at = Position { epoch: bounds.epoch, offset: beginning.after.unwrap_or(bounds.head) };
+        let gap = beginning.gap.map(|gap| if gap == GapReason::Epoch { gap } else { GapReason::Slow });
+        Some(Followed { messages: Vec::new(), gap, more: true, newest_ms: bounds.newest_ms })
+    }
+
     /// Moves a follower over what was lost.
     fn lost(&self, follower: &mut Follower, bounds: &Bounds) -> Followed {
+        if let Some(followed) = self.by_key(follower, bounds) {
+            return followed;
+        }
         let reason = if bounds.epoch == follower.at.epoch { GapReason::Slow } else { GapReason::Epoch };
         follower.at = Position { epoch: bounds.epoch, offset: self.left_after(&follower.channel, bounds) };
         follower.keyed = None;

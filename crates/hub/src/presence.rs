@@ -401,17 +401,10 @@ impl Hub {
         ttl_ms: Option<u64>,
     ) -> Result<(), Problem> {
         let publish = Publish {
-            channel: hidden.clone(),
             event: EventName::internal("member"),
-            data,
             key: Some(client.as_str().into()),
-            id: None,
-            tags: Arc::new([]),
-            ephemeral: false,
-            ack: None,
             ttl_ms,
-            condition: None,
-            client: None,
+            ..Publish::new(hidden.clone(), data)
         };
         self.broker
             .append(Append { publish, author: Author::default(), unix_ms: unix_ms() })

@@ -80,7 +80,7 @@ const RATES: [f64; 4] = [5.0, 20.0, 100.0, 3.0];
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let tail_bytes = [1500, 20_000, 1 << 20][random.index(3)];
+        let tail_bytes = [300, 20_000, 1 << 20][random.index(3)];
         let rules = Arc::new(TestRules::new(tail_bytes));
         let budget = Arc::new(Budget::new(1 << 30));
         let settings = MemorySettings::new("e1".parse().unwrap());
@@ -359,7 +359,7 @@ async fn simulate(seed: u64) -> (u64, u64) {
 #[test]
 fn a_rate_is_kept_and_the_newest_of_every_key_comes_in_time() {
     let (mut messages, mut conflated) = (0, 0);
-    for_each_seed(16, |seed| {
+    for_each_seed(10, |seed| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         let (some, others) = runtime.block_on(simulate(seed));
@@ -367,6 +367,6 @@ fn a_rate_is_kept_and_the_newest_of_every_key_comes_in_time() {
         conflated += others;
     });
     if std::env::var_os("FANFARE_SEED").is_none() {
-        assert!(messages > 20_000 && conflated > 50_000, "{messages} messages, {conflated} conflated");
+        assert!(messages > 10_000 && conflated > 20_000, "{messages} messages, {conflated} conflated");
     }
 }
