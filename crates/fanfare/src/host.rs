@@ -55,17 +55,9 @@ async fn publish(node: &Node, channel: &ChannelName, sample: [(&str, Value); 3])
     let now = unix_ms();
     let queued = sample.map(|(key, value)| {
         let publish = Publish {
-            channel: channel.clone(),
             event: EventName::internal("sample"),
-            data: Data::Json(value.to_string().into()),
             key: Some(key.into()),
-            id: None,
-            tags: Arc::new([]),
-            ephemeral: false,
-            ack: None,
-            ttl_ms: None,
-            condition: None,
-            client: None,
+            ..Publish::new(channel.clone(), Data::Json(value.to_string().into()))
         };
         node.hub.publish(Append { publish, author: Author::default(), unix_ms: now })
     });

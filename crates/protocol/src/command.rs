@@ -121,6 +121,25 @@ pub struct Publish {
     pub client: Option<ClientId>,
 }
 
+impl Publish {
+    /// A message with nothing but data.
+    pub fn new(channel: ChannelName, data: Data) -> Self {
+        Self {
+            channel,
+            event: EventName::default(),
+            data,
+            key: None,
+            id: None,
+            tags: Arc::new([]),
+            ephemeral: false,
+            ack: None,
+            ttl_ms: None,
+            condition: None,
+            client: None,
+        }
+    }
+}
+
 /// Which part of the past.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Page {

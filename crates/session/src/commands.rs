@@ -8,7 +8,7 @@ use fanfare_protocol::{
 };
 
 use crate::{
-    Author, HubCall, Now, Session,
+    Author, HubCall, Now, Session, Ticket,
     calls::Asked,
     channels::{Membership, Reader, is_current},
     check, checks,
@@ -20,12 +20,29 @@ impl Session {
     pub(crate) fn route_or_hold(&mut self, now: Now, request: Request) {
         match &mut self.renewal {
             Some(renewal) if request.command != Command::Ping => {
-                self.waiting += 1;
-                self.waiting_bytes += weight(&request.command);
+                let weight = weight(&request.command);
                 renewal.held.push_back(request);
+                self.count_waiting(weight);
             }
             _ => self.route(now, request),
         }
+    }
+
+    fn count_waiting(&mut self, weight: u64) {
+        self.waiting += 1;
+        self.waiting_bytes += weight;
+    }
+
+    fn waits_no_more(&mut self, command: &Command) {
+        self.waiting = self.waiting.saturating_sub(1);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(weight(command));
+    }
+
+    /// Asks the hub, or auth, what is to be answered.
+    fn ask(&mut self, reference: Option<Ref>, asked: Asked, call: impl FnOnce(Ticket) -> HubCall) -> Ticket {
+        let ticket = self.calls.add(reference, asked);
+        self.hub(call(ticket));
+        ticket
     }
 
     /// Runs a command, or lets it wait for the earlier ones of its channel.
@@ -34,8 +51,7 @@ impl Session {
             return self.run_for_connection(now, request);
         };
         if self.channels.get(&channel).is_some_and(|known| known.holds_up()) {
-            self.waiting += 1;
-            self.waiting_bytes += weight(&request.command);
+            self.count_waiting(weight(&request.command));
             self.channels.with(&channel, |known| known.wait(request));
             return;
         }
@@ -51,8 +67,7 @@ impl Session {
                 return;
             }
             let Some(request) = known.next_waiting() else { break };
-            self.waiting = self.waiting.saturating_sub(1);
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(weight(&request.command));
+            self.waits_no_more(&request.command);
             self.run(now, channel, request, None);
         }
         self.channels.tidy(channel);
@@ -69,8 +84,7 @@ impl Session {
                 self.renewal = None;
                 return;
             };
-            self.waiting = self.waiting.saturating_sub(1);
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(weight(&request.command));
+            self.waits_no_more(&request.command);
             self.route(now, request);
         }
     }
@@ -78,9 +92,9 @@ impl Session {
     fn run_for_connection(&mut self, now: Now, request: Request) {
         match request.command {
             Command::Auth { token } => {
-                let ticket = self.calls.add(request.reference, Asked::Auth);
+                let ticket = self
+                    .ask(request.reference, Asked::Auth, |ticket| HubCall::Authenticate { ticket, token });
                 self.renewal.get_or_insert_with(|| Box::new(Renewal::default())).ticket = Some(ticket);
-                self.hub(HubCall::Authenticate { ticket, token });
             }
             _ => self.send(Event::Pong { reference: request.reference, time: now.unix_ms }),
         }
@@ -95,9 +109,10 @@ impl Session {
         token: Option<Arc<Identity>>,
     ) {
         if let Some(unverified) = take_token(&mut request.command) {
-            let ticket = self.calls.add(None, Asked::Token(Box::new(request)));
             self.channels.with(channel, |known| known.busy = true);
-            return self.hub(HubCall::Authenticate { ticket, token: unverified });
+            let asked = Asked::Token(Box::new(request));
+            self.ask(None, asked, |ticket| HubCall::Authenticate { ticket, token: unverified });
+            return;
         }
         let Request { reference, command } = request;
         let may = Permit { now, token };
@@ -138,8 +153,8 @@ impl Session {
             known.busy = true;
         });
         let asked = Asked::Subscribe { channel: channel.clone(), before, doomed: None };
-        let ticket = self.calls.add(reference.clone(), asked);
-        self.hub(HubCall::Subscribe { ticket, channel: channel.clone(), options });
+        let name = channel.clone();
+        self.ask(reference.clone(), asked, |ticket| HubCall::Subscribe { ticket, channel: name, options });
         if let Some(until) = self.readable_until(channel, may.token.as_ref()) {
             self.hub(HubCall::Until { channel: channel.clone(), unix_ms: Some(until) });
         }
@@ -170,8 +185,7 @@ impl Session {
         checks::check_message(&self.rules.limits(), &self.identity, &publish)?;
         let client = if self.identity.api_key.is_some() { None } else { Some(self.client) };
         let author = self.author(client);
-        let ticket = self.calls.add(reference.clone(), Asked::Publish);
-        self.hub(HubCall::Publish { ticket, publish, author });
+        self.ask(reference.clone(), Asked::Publish, |ticket| HubCall::Publish { ticket, publish, author });
         Ok(())
     }
 
@@ -183,8 +197,8 @@ impl Session {
         page: Page,
     ) -> Result<(), Problem> {
         self.permit(may, Right::History, channel, None)?;
-        let ticket = self.calls.add(reference.clone(), Asked::History);
-        self.hub(HubCall::History { ticket, channel: channel.clone(), page });
+        let channel = channel.clone();
+        self.ask(reference.clone(), Asked::History, |ticket| HubCall::History { ticket, channel, page });
         Ok(())
     }
 
@@ -198,8 +212,9 @@ impl Session {
     ) -> Result<(), Problem> {
         checks::check_presence(&*self.rules, channel)?;
         self.permit(may, Right::Presence, channel, None)?;
-        let ticket = self.calls.add(reference.clone(), Asked::Members);
-        self.hub(HubCall::Members { ticket, channel: channel.clone(), limit, after });
+        let channel = channel.clone();
+        let call = |ticket| HubCall::Members { ticket, channel, limit, after };
+        self.ask(reference.clone(), Asked::Members, call);
         Ok(())
     }
 
@@ -222,7 +237,12 @@ impl Session {
             }
             self.entered += 1;
         }
-        let ticket = self.calls.add(reference.clone(), Asked::Enter(channel.clone()));
+        // A member is known by its client, also where an API key lends it the right.
+        let author = self.author(Some(self.client));
+        let entered = channel.clone();
+        let asked = Asked::Enter(channel.clone());
+        let call = |ticket| HubCall::Enter { ticket, channel: entered, author, data };
+        let ticket = self.ask(reference.clone(), asked, call);
         self.channels.with(channel, |known| {
             known.member = match member {
                 Membership::Out => Membership::Entering { first: ticket, flying: 1 },
@@ -230,9 +250,6 @@ impl Session {
                 Membership::In => Membership::In,
             };
         });
-        // A member is known by its client, also where an API key lends it the right.
-        let author = self.author(Some(self.client));
-        self.hub(HubCall::Enter { ticket, channel: channel.clone(), author, data });
         Ok(())
     }
 
@@ -243,16 +260,16 @@ impl Session {
                 .remedy("nothing to do"));
         }
         self.forget_membership(channel);
-        let ticket = self.calls.add(reference.clone(), Asked::Leave);
-        self.hub(HubCall::Leave { ticket, channel: channel.clone() });
+        let channel = channel.clone();
+        self.ask(reference.clone(), Asked::Leave, |ticket| HubCall::Leave { ticket, channel });
         Ok(())
     }
 
     /// Leaves where this connection is a member, without a word to the client.
     pub(crate) fn leave_quietly(&mut self, channel: &ChannelName) {
         if self.forget_membership(channel) {
-            let ticket = self.calls.add(None, Asked::QuietLeave);
-            self.hub(HubCall::Leave { ticket, channel: channel.clone() });
+            let channel = channel.clone();
+            self.ask(None, Asked::QuietLeave, |ticket| HubCall::Leave { ticket, channel });
         }
     }
 

@@ -2,7 +2,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use fanfare_protocol::{
-    ChannelName, Command, Data, Event, EventName, Identity, Problem, Publish, Request, SessionId, Start,
+    ChannelName, Command, Data, Event, Identity, Problem, Publish, Request, SessionId, Start,
     SubscribeOptions,
     command::{Page, Token},
 };
@@ -211,19 +211,7 @@ impl World {
 
     fn message(&mut self, channel: ChannelName) -> Publish {
         self.published += 1;
-        Publish {
-            channel,
-            event: EventName::default(),
-            data: Data::Json(self.published.to_string().into()),
-            key: None,
-            id: None,
-            tags: Arc::new([]),
-            ephemeral: false,
-            ack: None,
-            ttl_ms: None,
-            condition: None,
-            client: None,
-        }
+        Publish::new(channel, Data::Json(self.published.to_string().into()))
     }
 
     fn send_up(&mut self, seat: usize, request: Request) {

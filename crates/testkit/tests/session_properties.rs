@@ -7,8 +7,8 @@ use std::{
 };
 
 use fanfare_protocol::{
-    ChannelName, Code, Command, Data, Event, EventName, Grant, Identity, Pattern, Position, Problem, Publish,
-    Ref, Request, Right, Rights, SessionId, Start, SubscribeOptions,
+    ChannelName, Code, Command, Data, Event, Grant, Identity, Pattern, Position, Problem, Publish, Ref,
+    Request, Right, Rights, SessionId, Start, SubscribeOptions,
     command::{Page, Token},
     event::{HistoryPage, MembersPage, Published},
 };
@@ -373,19 +373,7 @@ fn number_in(data: &Data) -> Option<i64> {
 }
 
 fn message(channel: ChannelName, number: i64) -> Publish {
-    Publish {
-        channel,
-        event: EventName::default(),
-        data: Data::Json(number.to_string().into()),
-        key: None,
-        id: None,
-        tags: Arc::new([]),
-        ephemeral: false,
-        ack: None,
-        ttl_ms: None,
-        condition: None,
-        client: None,
-    }
+    Publish::new(channel, Data::Json(number.to_string().into()))
 }
 
 /// Mostly the same user, with some rights on some channels, for some seconds.

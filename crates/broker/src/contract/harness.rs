@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use fanfare_protocol::{ChannelName, Data, EventName, Message, Position, Problem, Publish, event::Published};
+use fanfare_protocol::{ChannelName, Data, Message, Position, Problem, Publish, event::Published};
 use parking_lot::Mutex;
 
 use super::Recorder;
@@ -115,19 +115,7 @@ pub fn channel(name: &str) -> ChannelName {
 
 /// A message of JSON text `data` for a channel.
 pub fn publish(channel: &ChannelName, data: &str) -> Publish {
-    Publish {
-        channel: channel.clone(),
-        event: EventName::default(),
-        data: Data::Json(Bytes::copy_from_slice(data.as_bytes())),
-        key: None,
-        id: None,
-        tags: Arc::new([]),
-        ephemeral: false,
-        ack: None,
-        ttl_ms: None,
-        condition: None,
-        client: None,
-    }
+    Publish::new(channel.clone(), Data::Json(Bytes::copy_from_slice(data.as_bytes())))
 }
 
 /// The same with a key; `null` as data removes it.

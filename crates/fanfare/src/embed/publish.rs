@@ -84,21 +84,7 @@ pub struct Publishing {
 
 impl Publishing {
     fn new(fanfare: &Fanfare, channel: &str, data: Result<Data, Problem>) -> Self {
-        let draft = ChannelName::parse(channel).and_then(|channel| {
-            Ok(Publish {
-                channel,
-                event: EventName::default(),
-                data: data?,
-                key: None,
-                id: None,
-                tags: Arc::new([]),
-                ephemeral: false,
-                ack: None,
-                ttl_ms: None,
-                condition: None,
-                client: None,
-            })
-        });
+        let draft = ChannelName::parse(channel).and_then(|channel| Ok(Publish::new(channel, data?)));
         Self { fanfare: fanfare.clone(), draft, user: None, author: None }
     }
 

@@ -1,5 +1,5 @@
 //! Whether this node lives, and whether it is worth sending clients to.
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use axum::{extract::State, response::Response};
 use fanfare_broker::{Append, Author};
@@ -50,17 +50,9 @@ async fn round_trip(app: &App) -> Result<(), Problem> {
     let hub = &app.node.hub;
     let watch = hub.watch(&app.health).await?;
     let publish = Publish {
-        channel: app.health.clone(),
         event: EventName::internal("ready"),
-        data: Data::NULL,
-        key: None,
-        id: None,
-        tags: Arc::new([]),
-        ephemeral: false,
         ack: app.stored.then_some(Ack::Stored),
-        ttl_ms: None,
-        condition: None,
-        client: None,
+        ..Publish::new(app.health.clone(), Data::NULL)
     };
     // Not the hub's publish: what readiness says of itself is no traffic.
     let append = Append { publish, author: Author::default(), unix_ms: unix_ms() };

@@ -6,8 +6,8 @@ use std::{
 };
 
 use fanfare_protocol::{
-    ChannelName, ClientId, Code, Command, Data, Epoch, Event, EventName, Grant, Identity, Pattern, Position,
-    Problem, Publish, Ref, Request, Right, Rights, SessionId, Start, SubscribeOptions, command::Token,
+    ChannelName, ClientId, Code, Command, Data, Epoch, Event, Grant, Identity, Pattern, Position, Problem,
+    Publish, Ref, Request, Right, Rights, SessionId, Start, SubscribeOptions, command::Token,
     event::Published,
 };
 use fanfare_session::{
@@ -142,19 +142,7 @@ pub fn unsubscribe(name: &str) -> Command {
 }
 
 pub fn message(name: &str) -> Publish {
-    Publish {
-        channel: channel(name),
-        event: EventName::default(),
-        data: Data::NULL,
-        key: None,
-        id: None,
-        tags: Arc::new([]),
-        ephemeral: false,
-        ack: None,
-        ttl_ms: None,
-        condition: None,
-        client: None,
-    }
+    Publish::new(channel(name), Data::NULL)
 }
 
 pub fn publish(name: &str) -> Command {
