@@ -119,9 +119,12 @@ class FanfareClient implements Client {
   }
 
   share(key: string | undefined): void {
-    this.#core.connection.sharing?.resign();
+    const { connection, publisher } = this.#core;
+    // What one user wrote is not published in the name of the next.
+    publisher.end(new FanfareError('aborted', 'the user has changed'));
+    connection.sharing?.resign();
     this.#share(key);
-    this.#core.connection.newIdentity();
+    connection.newIdentity();
   }
 
   /** Its code is loaded when it is first wanted. */
