@@ -25,6 +25,10 @@ use fanfare_protocol::{Ack, ChannelName, Data, Epoch, EventName, Message, Positi
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
+/// As the hub has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SECONDS: u64 = 3;
 
 struct Stored;
@@ -98,8 +102,8 @@ fn fresh(root: &Path, name: &str) -> Outcome<PathBuf> {
     Ok(directory)
 }
 
-/// Syncs a second of a file that grows by `batch` messages each time, and the median sync.
-fn disk_alone(root: &Path, batch: usize) -> Outcome<(f64, Duration)> {
+/// Syncs a second of a file that grows by `batch` messages each time, the median sync and its 99th percentile.
+fn disk_alone(root: &Path, batch: usize) -> Outcome<(f64, Duration, Duration)> {
     let path = root.join("alone");
     let mut file = File::create(&path)?;
     let bytes = vec![b'x'; batch * 230];
@@ -112,56 +116,69 @@ fn disk_alone(root: &Path, batch: usize) -> Outcome<(f64, Duration)> {
     }
     took.sort_unstable();
     std::fs::remove_file(&path)?;
-    Ok((
-        took.len() as f64 / start.elapsed().as_secs_f64(),
-        took.get(took.len() / 2).copied().unwrap_or_default(),
-    ))
+    let at = |part: usize| took.get(took.len() * part / 100).copied().unwrap_or_default();
+    Ok((took.len() as f64 / start.elapsed().as_secs_f64(), at(50), at(99)))
 }
 
-/// So many publishers, each with `window` messages on their way.
+/// So many publishers, each a task with `window` messages on their way.
 fn commits(root: &Path, publishers: usize, window: usize) -> Outcome<()> {
     let directory = fresh(root, "commits")?;
     let broker = Arc::new(open(&directory)?);
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
     let start = Instant::now();
-    let threads: Vec<_> = (0..publishers)
-        .map(|n| {
+    let mut took = runtime.block_on(async {
+        let mut tasks = Vec::new();
+        for n in 0..publishers {
             let (broker, stop, count) = (broker.clone(), stop.clone(), count.clone());
-            thread::spawn(move || -> Outcome<Vec<Duration>> {
-                let channel = name(&format!("bench:{n}"))?;
-                let mut took = Vec::new();
-                while !stop.load(Relaxed) {
-                    let begun = Instant::now();
-                    let queued: Vec<Appending> =
-                        (0..window).map(|_| broker.append(message(&channel))).collect();
-                    for appending in queued {
-                        wait(appending)?;
-                    }
-                    took.push(begun.elapsed());
-                    count.fetch_add(window as u64, Relaxed);
-                }
-                Ok(took)
-            })
-        })
-        .collect();
-    thread::sleep(Duration::from_secs(SECONDS));
-    stop.store(true, Relaxed);
-    let mut took = Vec::new();
-    for thread in threads {
-        took.extend(thread.join().map_err(|_| "a publisher panicked")??);
-    }
+            tasks.push(tokio::spawn(async move { publisher(&broker, n, window, &stop, &count).await }));
+        }
+        tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+        stop.store(true, Relaxed);
+        let mut took = Vec::new();
+        for task in tasks {
+            took.extend(task.await??);
+        }
+        Outcome::Ok(took)
+    })?;
     let rate = count.load(Relaxed) as f64 / start.elapsed().as_secs_f64();
     took.sort_unstable();
     let at = |part: usize| took.get(took.len() * part / 100).copied().unwrap_or_default();
     let mean = took.iter().sum::<Duration>() / took.len().max(1) as u32;
-    let (syncs, sync) = disk_alone(root, publishers * window)?;
+    let commits = &broker.counters().commits;
+    let (group, syncs) = (rate * start.elapsed().as_secs_f64() / commits.get() as f64, commits.get());
+    let (alone, sync, slow) = disk_alone(root, (group as usize).max(1))?;
     println!(
-        "{publishers:>3} publishers x {window:>3}: {rate:>8.0} stored/s, mean {mean:.1?}, p50 {:.1?}, p99 {:.1?}; the disk alone with such batches: {:.0}/s, a sync {sync:.1?}",
+        "{publishers:>3} publishers x {window:>3}: {rate:>8.0} stored/s, mean {mean:.1?}, p50 {:.1?}, p99 {:.1?}; {syncs} syncs of {group:.0}",
         at(50),
         at(99),
-        syncs * (publishers * window) as f64,
+    );
+    println!(
+        "     the disk alone with such groups: {:>8.0}/s, a sync {sync:.1?}, p99 {slow:.1?}",
+        alone * group.max(1.0)
     );
     Ok(())
+}
+
+async fn publisher(
+    broker: &DiskBroker,
+    n: usize,
+    window: usize,
+    stop: &AtomicBool,
+    count: &AtomicU64,
+) -> Outcome<Vec<Duration>> {
+    let channel = name(&format!("bench:{n}"))?;
+    let mut took = Vec::new();
+    while !stop.load(Relaxed) {
+        let begun = Instant::now();
+        let queued: Vec<Appending> = (0..window).map(|_| broker.append(message(&channel))).collect();
+        for appending in queued {
+            appending.await?;
+        }
+        took.push(begun.elapsed());
+        count.fetch_add(window as u64, Relaxed);
+    }
+    Ok(took)
 }
 
 fn write_many(broker: &DiskBroker, channels: &[ChannelName], count: usize) -> Outcome<()> {
@@ -191,12 +208,12 @@ fn read(root: &Path) -> Outcome<()> {
         let begun = Instant::now();
         let bounds = wait(broker.bounds(first))?;
         let bounds_took = begun.elapsed();
-        let (begun, mut messages) = (Instant::now(), 0);
+        let (begun, cpu, mut messages) = (Instant::now(), cpu()?, 0);
         for channel in &names {
             let bounds = wait(broker.bounds(channel))?;
             let mut after = Position { epoch: bounds.epoch, offset: 0 };
             while after.offset < bounds.head {
-                let read = Read { after, limit: 1000, bytes: 256 << 10, bound: Bound::Held };
+                let read = Read { after, limit: 1000, bytes: 64 << 10, bound: Bound::Held };
                 let slice = wait(broker.read(channel, read))?.map_err(|lost| format!("{lost:?}"))?;
                 messages += slice.messages.len();
                 after = slice.messages.last().ok_or("nothing came")?.position();
@@ -204,12 +221,22 @@ fn read(root: &Path) -> Outcome<()> {
         }
         let seconds = begun.elapsed().as_secs_f64();
         println!(
-            "read back, {channels} channels: {:.0} messages/s (first bounds of {} messages: {bounds_took:.1?})",
+            "read back, {channels} channels: {:.0} messages/s, {:.0} a second of CPU (first bounds of {} messages: {bounds_took:.1?})",
             messages as f64 / seconds,
+            messages as f64 / (self::cpu()? - cpu),
             bounds.head
         );
     }
     Ok(())
+}
+
+/// Seconds of CPU that this process has used.
+fn cpu() -> Outcome<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    let after = text.rsplit_once(')').ok_or("no name")?.1;
+    let ticks: Vec<f64> =
+        after.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / 100.0)
 }
 
 /// Kilobytes of memory in use.

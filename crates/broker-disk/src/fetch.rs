@@ -18,7 +18,7 @@ use crate::{
 /// Bytes read at once where a channel's messages lie close together.
 const BLOCK: usize = 64 << 10;
 /// Bytes read for each message where they lie far apart.
-const ALONE: usize = 1 << 10;
+const ALONE: usize = 512;
 /// How far apart is far.
 const FAR: u64 = 4 << 10;
 

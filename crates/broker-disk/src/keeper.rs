@@ -74,8 +74,10 @@ impl Keeper {
             if live.get(&segment.id).is_some_and(|live| *live > segment.len() / 3) && !all {
                 continue;
             }
+            // Keyed channels all: a tombstone that nobody asks for any more still keeps down what an older segment holds.
             let in_it = |log: &Log| {
-                log.carrier == segment.id || log.runs.iter().any(|run| run.segment.id == segment.id)
+                let has_run = || log.runs.iter().any(|run| run.segment.id == segment.id);
+                log.carrier == segment.id || log.keys.is_some() || has_run()
             };
             let channels = shared.channels.pick(in_it);
             if let Err(error) = squeeze(shared, &segment, &channels, all) {

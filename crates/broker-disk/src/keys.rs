@@ -26,6 +26,8 @@ pub(crate) struct KeyIndex {
     tombstones: BTreeSet<u64>,
     deadlines: BTreeSet<(u64, u64)>,
     tombstones_after: u64,
+    /// What the newest frame about the channel says of `tombstones_after`.
+    said_after: u64,
     /// Keys with messages that are not visible yet: they are not ended before those are.
     pending: HashMap<Arc<str>, u32>,
 }
@@ -53,6 +55,16 @@ impl KeyIndex {
     /// Tombstones up to an offset are no longer known.
     pub fn forget_tombstones(&mut self, until: u64) {
         self.tombstones_after = self.tombstones_after.max(until);
+    }
+
+    /// A frame says how far tombstones are not known.
+    pub fn said(&mut self, tombstones_after: u64) {
+        self.said_after = self.said_after.max(tombstones_after);
+    }
+
+    /// Whether tombstones were dropped of which no frame says so: before they go from the log, one must.
+    pub fn is_unsaid(&self) -> bool {
+        self.said_after < self.tombstones_after
     }
 
     /// Whether the message of this offset is the newest of its key.

@@ -187,6 +187,7 @@ impl Recovering<'_> {
         log.carrier = segment;
         if let Some(keys) = &mut log.keys {
             keys.forget_tombstones(body.tombstones_after);
+            keys.said(body.tombstones_after);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 use crate::{
     answer::{answer, wait},
     channels::Channel,
-    frame::{HEADER, Header, Kind, crc, segment_header, write_frame},
+    frame::{HEADER, Header, Kind, LOOSE, crc, segment_header, write_frame},
     log::Log,
     queue::{Pending, What},
     record::{ChannelBody, EXPIRES_AT, MessageBody, read_renew, write_renew},
@@ -37,7 +37,7 @@ struct Squeezing<'a> {
     out: Vec<u8>,
 }
 
-/// Squeezes a full segment. `channels` are all that have something in it or whose place it names. With `all` it is done however
+/// Squeezes a full segment. `channels` are all that have something in it or whose place it names, and all with keys. With `all` it is done however
 /// little it frees.
 pub(crate) fn squeeze(
     shared: &Shared,
@@ -87,12 +87,12 @@ pub(crate) fn squeeze(
     Ok(())
 }
 
-/// Has the newest segment say where channels stand whose place only this one names.
+/// Has the newest segment say where channels stand whose place only this one names, and which tombstones are no longer known.
 fn carry(shared: &Shared, segment: u32, channels: &[Arc<Channel>]) -> io::Result<()> {
     let mut last = None;
     for channel in channels {
         let log = channel.log.lock();
-        if log.carrier != segment {
+        if log.carrier != segment && !log.keys.as_ref().is_some_and(|keys| keys.is_unsaid()) {
             continue;
         }
         let (reply, awaited) = answer();
@@ -175,7 +175,9 @@ impl Squeezing<'_> {
         }
         let at = self.out.len() as u32;
         let prev = self.described.insert(number, at).unwrap_or(0);
-        let header = Header { prev, body_crc: crc(&bytes), ..frame.header };
+        // What was seen before it was synced is synced by now; the flag stands for what may have followed.
+        let flags = if log.loose { frame.header.flags } else { frame.header.flags & !LOOSE };
+        let header = Header { prev, flags, body_crc: crc(&bytes), ..frame.header };
         debug_assert_eq!(header.frame_len(), HEADER + bytes.len());
         header.write(self.segment, &mut self.out);
         self.out.extend_from_slice(&bytes);

@@ -11,6 +11,7 @@ use fanfare_protocol::Problem;
 use crate::{
     channels::Channel,
     frame::{HEADER, Header, Kind, LOOSE, REMEMBERED, write_frame},
+    log::Log,
     queue::{Entry, Pending, What, same_channel, unwritable},
     record::ChannelBody,
     segment::{Segment, sync_directory},
@@ -115,7 +116,11 @@ impl Writer {
         if self.segment.len() < self.shared.settings.segment_bytes {
             return Ok(());
         }
-        self.segment.sync()?;
+        if let Err(error) = self.segment.sync() {
+            // As in the syncer: what is on disk is not known any more.
+            self.shared.queue.break_down();
+            return Err(error);
+        }
         let next = Segment::create(&self.shared.directory, self.segment.id + 1)?;
         next.sync()?;
         sync_directory(&self.shared.directory)?;
@@ -146,14 +151,17 @@ impl Writer {
                 let mut log = channel.log.lock();
                 let number = log.number;
                 let described = log.carrier == self.segment.id || newest.contains_key(&number);
-                if !described && !matches!(pending.what, What::Fence) {
+                let is_head = matches!(pending.what, What::Head);
+                if is_head || (!described && !matches!(pending.what, What::Fence)) {
                     let written = match &pending.what {
                         What::Message(entry) => entry.message.offset - 1,
+                        // Its head stands before this, or after it among what is being placed.
+                        _ if described => 0,
                         _ => log.written,
                     };
-                    let body = describe(channel, &log, written).write();
+                    let body = describe(channel, &mut log, written).write();
                     write_frame(self.segment.id, Kind::Channel, number, &body, &mut self.buffer);
-                    newest.insert(number, 0);
+                    newest.entry(number).or_insert(0);
                 }
                 match &pending.what {
                     What::Message(entry) => {
@@ -254,7 +262,8 @@ impl Writer {
             if log.carrier == segment {
                 write_frame(segment, Kind::Settled, *number, &[], buffer);
             } else {
-                let body = describe(channel, &log, log.written).write();
+                let written = log.written;
+                let body = describe(channel, &mut log, written).write();
                 write_frame(segment, Kind::Channel, *number, &body, buffer);
                 write_frame(segment, Kind::Settled, *number, &[], buffer);
                 log.carrier = segment;
@@ -315,11 +324,15 @@ fn unplaced(pending: Pending) -> Placed {
     Placed { pending, at: 0, show_at_sync: false }
 }
 
-fn describe(channel: &Channel, log: &crate::log::Log, written: u64) -> ChannelBody {
+fn describe(channel: &Channel, log: &mut Log, written: u64) -> ChannelBody {
+    let tombstones_after = log.keys.as_ref().map_or(0, |keys| keys.tombstones_after());
+    if let Some(keys) = &mut log.keys {
+        keys.said(tombstones_after);
+    }
     ChannelBody {
         head: written,
         newest_ms: log.newest_ms,
-        tombstones_after: log.keys.as_ref().map_or(0, |keys| keys.tombstones_after()),
+        tombstones_after,
         epoch: log.epoch,
         name: channel.name.clone(),
     }
