@@ -8,7 +8,8 @@ use std::{
 #[derive(Default)]
 pub(crate) struct SeenIds {
     by_id: HashMap<Arc<str>, u64>,
-    by_age: VecDeque<(u64, Arc<str>)>,
+    /// When each was used, and its offset: an id that was used again after its window is newer than its first entry.
+    by_age: VecDeque<(u64, Arc<str>, u64)>,
 }
 
 impl SeenIds {
@@ -18,28 +19,27 @@ impl SeenIds {
     }
 
     pub fn insert(&mut self, id: Arc<str>, offset: u64, now_ms: u64) {
-        self.by_age.push_back((now_ms, id.clone()));
+        self.by_age.push_back((now_ms, id.clone(), offset));
         self.by_id.insert(id, offset);
     }
 
     /// Forgets the ids of messages that were never kept: those above `head`, which are the newest.
     pub fn take_back(&mut self, head: u64) {
-        while let Some((_, id)) = self.by_age.back()
-            && self.by_id.get(id).is_some_and(|offset| *offset > head)
-        {
-            self.by_id.remove(id);
-            self.by_age.pop_back();
+        while let Some((_, id, _)) = self.by_age.pop_back_if(|(_, _, offset)| *offset > head) {
+            self.by_id.remove(&id);
         }
     }
 
     /// Forgets ids older than the window and those beyond `limit`.
     pub fn forget(&mut self, now_ms: u64, window_ms: u64, limit: usize) {
         let before = self.by_age.len();
-        while let Some((seen_ms, id)) = self.by_age.front() {
+        while let Some((seen_ms, id, offset)) = self.by_age.front() {
             if self.by_age.len() <= limit && seen_ms.saturating_add(window_ms) > now_ms {
                 break;
             }
-            self.by_id.remove(id);
+            if self.by_id.get(id) == Some(offset) {
+                self.by_id.remove(id);
+            }
             self.by_age.pop_front();
         }
         let left = self.by_age.len();
@@ -51,7 +51,7 @@ impl SeenIds {
 
     /// When the oldest id leaves the window; `u64::MAX` without any.
     pub fn due_ms(&self, window_ms: u64) -> u64 {
-        self.by_age.front().map_or(u64::MAX, |(seen_ms, _)| seen_ms.saturating_add(window_ms))
+        self.by_age.front().map_or(u64::MAX, |(seen_ms, ..)| seen_ms.saturating_add(window_ms))
     }
 
     pub fn is_empty(&self) -> bool {

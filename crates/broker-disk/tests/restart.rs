@@ -50,6 +50,14 @@ fn ids_are_remembered_across_a_restart() {
     assert_eq!((again.position, again.duplicate), (Some(early), true));
     let again = try_append(&broker, with_id("early"), START_MS + 300_000).unwrap();
     assert!(!again.duplicate, "its window is over");
+    drop(broker);
+    let broker = open(directory.path());
+    let used_again = try_append(&broker, with_id("early"), START_MS + 310_000).unwrap();
+    assert_eq!(
+        (used_again.position, used_again.duplicate),
+        (again.position, true),
+        "the end of its first use is not its end"
+    );
 }
 
 #[test]
