@@ -1,5 +1,7 @@
 // The size budget: minified + gzip of what an application that imports each part gets.
 //
+// By esbuild and terser, as dist/ itself is.
+//
 //   core         what `import { createClient }` loads at once
 //   everything   core, what is loaded later when it is used (shared tabs), and every other export of the package's root
 //   react, rxjs  the subpath alone, without the core and without its peer
@@ -8,6 +10,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { minify } from 'terser';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -40,8 +43,11 @@ async function size(contents, { external = [], splitting = false } = {}) {
   const first = result.outputFiles.find(file => /stdin\.js$/.test(file.path));
   const wanted = new Set(splitting ? closure(result.metafile, first.path) : result.outputFiles.map(file => file.path));
   let bytes = 0;
-  for (const file of result.outputFiles)
-    if (wanted.has(file.path)) bytes += gzipSync(file.contents, { level: 9 }).length;
+  for (const file of result.outputFiles) {
+    if (!wanted.has(file.path)) continue;
+    const { code } = await minify(file.text, { module: true, ecma: 2020, compress: { passes: 2 } });
+    bytes += gzipSync(code, { level: 9 }).length;
+  }
   return bytes;
 }
 

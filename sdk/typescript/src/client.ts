@@ -2,11 +2,14 @@ import { ClientChannel } from './channel.ts';
 import { Connection, type Sharing } from './connection.ts';
 import type { Core } from './core.ts';
 import { registerDebug } from './debug.ts';
-import { globals, makeEnv } from './env.ts';
+import { globals, makeEnv, newId } from './env.ts';
 import { FanfareError } from './errors.ts';
+import { wire } from './http-link.ts';
 import { Metering } from './metrics.ts';
 import { schemaOf } from './patterns.ts';
+import { parsePosition } from './position.ts';
 import { Publisher } from './publisher.ts';
+import { Subscriber } from './subscriber.ts';
 import { Tokens } from './token.ts';
 import type {
   Channel,
@@ -142,6 +145,7 @@ class FanfareClient implements Client {
           shareTabs(
             {
               core: host,
+              kit: { newId, wire, parsePosition, Subscriber, FanfareError },
               url: this_.url,
               channel: (name, options) => this_.channel(name, options) as unknown as ClientChannel,
             },

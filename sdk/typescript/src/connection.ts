@@ -305,7 +305,8 @@ export class Connection {
       this._set({});
     }, STABLE);
     if (link.name !== 'tab') {
-      remember(this._url, link.name);
+      // What an application narrowed down to says nothing about the origin's other pages.
+      if (!env.options.transports) remember(this._url, link.name);
       this._proven = link.name;
       this._planUpgrade();
       this.sharing?.lead();

@@ -9,6 +9,13 @@ export type { ServerCode } from './codes.gen.ts';
 export type * from './pattern-types.ts';
 export type * from './standard-schema.ts';
 
+declare global {
+  // Not yet among the libraries of every application that uses this.
+  interface SymbolConstructor {
+    readonly asyncDispose: unique symbol;
+  }
+}
+
 /** Undoes what returned it. Calling it again does nothing. */
 export type Off = () => void;
 
@@ -201,7 +208,7 @@ export interface Invalid {
 }
 
 /** One connection to a hub, and the channels on it. Made by `createClient`; does nothing before its first use. */
-export interface Client<S extends Schema = Schema> extends AsyncDisposable {
+export interface Client<S extends Schema = Schema> {
   readonly url: string;
   /** The public name of this client, told by the hub: what `m.client` and a member's `client` are compared with. */
   readonly id: string | undefined;
@@ -219,6 +226,8 @@ export interface Client<S extends Schema = Schema> extends AsyncDisposable {
   connect(): Promise<void>;
   /** Ends the connection and all timers. Subscriptions stay, and go on at their positions with `connect()`. */
   close(): Promise<void>;
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
   /** Looks at once whether the connection still lives, or tries again at once: call it when a phone's app comes to the front. */
   wake(): void;
   /** Shares the connection with the tabs of this key; `undefined`: own. Leaves the old group at once. Use it when the user changes. */

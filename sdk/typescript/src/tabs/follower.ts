@@ -1,4 +1,4 @@
-import { FanfareError } from '../errors.ts';
+import type { FanfareError } from '../errors.ts';
 import type { Frame, Link, LinkContext, LinkEvents } from '../link.ts';
 import type { TabMessage } from './messages.ts';
 
@@ -8,10 +8,11 @@ export interface Wire {
   hear(listener: (message: TabMessage) => void): () => void;
   /** The leader's secret name. */
   session(id: string): void;
+  error(code: string, detail: string): FanfareError;
 }
 
 /** The connection of another tab, as a transport. */
-export function openTab({ meter }: LinkContext, events: LinkEvents, { self, say, hear, session }: Wire): Link {
+export function openTab({ meter }: LinkContext, events: LinkEvents, { self, say, hear, session, error }: Wire): Link {
   let leader: string | undefined;
   let waiting: Frame[] = [];
   let ended = false;
@@ -23,7 +24,7 @@ export function openTab({ meter }: LinkContext, events: LinkEvents, { self, say,
   function end(code: string, detail: string): void {
     if (ended) return;
     close();
-    events.closed({ error: new FanfareError(code, detail) });
+    events.closed({ error: error(code, detail) });
   }
   const off = hear(message => {
     if ('wait' in message && message.to === self) end('unavailable', 'the leading tab is not connected');

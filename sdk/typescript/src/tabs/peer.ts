@@ -1,8 +1,5 @@
 import type { FanfareError } from '../errors.ts';
-import { wire } from '../http-link.ts';
 import type { Frame } from '../link.ts';
-import { parsePosition } from '../position.ts';
-import { Subscriber } from '../subscriber.ts';
 import type { Off } from '../types.ts';
 import type { SharingHost } from './sharing.ts';
 
@@ -27,6 +24,7 @@ export class Peer {
 
   took(frame: Frame, peers: Peer[]): void {
     const { type, ref, channel } = frame;
+    const { wire } = this._host.kit;
     const { connection, env } = this._host.core;
     if (type === 'ping') return this.say({ type: 'pong', ref, time: env.now() + (connection.clockOffset ?? 0) });
     if (type === 'subscribe') return this._subscribe(frame);
@@ -57,6 +55,7 @@ export class Peer {
   }
 
   private _subscribe({ ref, channel, since, last, presence, rate, echo, snapshot, token }: Frame): void {
+    const { Subscriber, parsePosition, wire } = this._host.kit;
     this._subscriptions.get(channel)?.();
     const refuse = (error: FanfareError) => this.say({ ...wire(error), ref, channel });
     try {

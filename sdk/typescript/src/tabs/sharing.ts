@@ -1,8 +1,12 @@
 import type { ClientChannel } from '../channel.ts';
 import type { Sharing } from '../connection.ts';
 import type { Core } from '../core.ts';
-import { globals, guarded, newId } from '../env.ts';
+import type { globals as Globals, newId } from '../env.ts';
+import type { FanfareError } from '../errors.ts';
+import type { wire } from '../http-link.ts';
 import type { Frame, LinkContext, LinkEvents } from '../link.ts';
+import type { parsePosition } from '../position.ts';
+import type { Subscriber } from '../subscriber.ts';
 import type { ChannelOptions } from '../types.ts';
 import { openTab } from './follower.ts';
 import type { TabMessage } from './messages.ts';
@@ -11,6 +15,14 @@ import { Peer } from './peer.ts';
 /** What sharing needs of the client that it is a part of. */
 export interface SharingHost {
   core: Core;
+  /** Parts of the core, handed over so that this file, which is loaded later, imports none of them: they stay in one piece. */
+  kit: {
+    newId: typeof newId;
+    wire: typeof wire;
+    parsePosition: typeof parsePosition;
+    Subscriber: typeof Subscriber;
+    FanfareError: typeof FanfareError;
+  };
   url: string;
   channel(name: string, options: ChannelOptions): ClientChannel;
 }
@@ -22,8 +34,10 @@ export interface SharingHost {
  */
 export function shareTabs(host: SharingHost, key: string): Sharing | undefined {
   const { env, connection } = host.core;
-  const locks = guarded(() => globals.navigator?.locks);
+  const globals = globalThis as unknown as typeof Globals;
+  const locks = globals.navigator?.locks;
   if (!locks || !globals.BroadcastChannel) return undefined;
+  const { newId, FanfareError } = host.kit;
   const name = `fanfare:tabs:${host.url}:${key}`;
   const self = newId(env.random, 12);
   const peers = new Map<string, Peer>();
@@ -127,6 +141,7 @@ export function shareTabs(host: SharingHost, key: string): Sharing | undefined {
             listeners.add(listener);
             return () => listeners.delete(listener);
           },
+          error: (code, detail) => new FanfareError(code, detail),
           session(id) {
             session = id;
           },
