@@ -148,7 +148,8 @@ export function openHttp(name: 'sse' | 'longpoll' | 'poll', context: LinkContext
   /** Several that are refused together are asked one by one, so that only those that deserve it are refused. */
   function refuse(channels: string[], error: FanfareError): void {
     if (ended) return;
-    const credentials = error.code === 'unauthorized' || error.code === 'token_expired' || error.code === 'revoked';
+    // Without a token, `unauthorized` is a right that is missing; with one, it is the token. A channel's own token is its own matter.
+    const credentials = http.known && ['unauthorized', 'token_expired', 'revoked'].includes(error.code);
     const ours = channels.every(channel => subs.get(channel)?._frame.token);
     if (error.retryable || error.code === 'network' || (credentials && !ours)) return reader.end({ error });
     if (channels.length > 1) {

@@ -12,6 +12,11 @@ export interface Ask {
 export class Http {
   constructor(private _context: LinkContext) {}
 
+  /** Whether we say who we are. */
+  get known(): boolean {
+    return this._context.token !== undefined;
+  }
+
   setToken(token: string | undefined): void {
     this._context = { ...this._context, token };
   }
