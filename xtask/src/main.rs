@@ -4,6 +4,7 @@
 
 mod autobahn;
 mod crash;
+mod demos;
 mod generate;
 mod sdk;
 mod steps;
@@ -16,12 +17,13 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test [STEP...]      everything CI checks: fmt, tidy, clippy, wasm, test, scenarios, sdk, deny.
+  test [STEP...]      everything CI checks: fmt, tidy, demos, clippy, wasm, test, scenarios, sdk, deny.
                       Names select steps; with none, all of them run.
   tidy                the rules of this repository that rustc and clippy do not know:
                       pure crates stay pure, dependency arrows run one way, files stay
                       short, generated files are fresh
   generate            write the generated files again (docs/protocol.md's tables, docs/vectors)
+  demos               build the demos' pages again (examples/demos into crates/fanfare/web/demos); needs Node
   autobahn [CASE...]  the Autobahn suite against an echo on the WebSocket codec (`6.*` is some of
                       its cases; none means all without compression); needs Python 2.7
   sdk                 the TypeScript SDK: npm ci, types, lint, tests, build, size, and its contract tests
@@ -53,6 +55,7 @@ fn run(args: &[String]) -> Result<(), String> {
         "autobahn" => autobahn::run(&root, rest),
         "crash" => crash::run(&root, rest),
         "generate" => generate::write(&root),
+        "demos" => demos::build(&root),
         "sdk" => sdk::run(&root),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

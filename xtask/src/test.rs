@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use crate::demos;
 use crate::sdk;
 use crate::steps::{self, Outcome, Step};
 use crate::tidy;
@@ -14,6 +15,7 @@ use crate::tools::{self, cargo};
 const STEPS: &[Step] = &[
     Step { name: "fmt", body: fmt },
     Step { name: "tidy", body: tidy_step },
+    Step { name: "demos", body: demos::check },
     Step { name: "clippy", body: clippy },
     Step { name: "wasm", body: wasm },
     Step { name: "test", body: test },

@@ -1,13 +1,12 @@
-// A network that can be cut: a WebSocket and a fetch to give to `createClient`, which break when it is, or, silently, just say nothing more.
+// A network that can be cut: a WebSocket to give to `createClient`, which breaks when it is, or, in the dark, just says nothing more.
 
 type Listener = ((event: never) => void) | null;
 
-/** Sockets and requests made through it end when it is cut. */
+/** Connections made through it end when it is cut. */
 export class Network {
   readonly WebSocket: new (url: string, protocols?: string | string[]) => object;
   #lines = new Set<Line>();
-  #requests = new Set<AbortController>();
-  #state: 'whole' | 'closed' | 'silent' = 'whole';
+  #state: 'whole' | 'cut' | 'dark' = 'whole';
 
   constructor() {
     const network = this;
@@ -24,29 +23,19 @@ export class Network {
     };
   }
 
-  get state(): 'whole' | 'closed' | 'silent' {
+  get state(): 'whole' | 'cut' | 'dark' {
     return this.#state;
   }
 
-  readonly fetch: typeof fetch = async (input, init) => {
-    if (this.#state !== 'whole') throw new TypeError('the network is cut');
-    const ending = new AbortController();
-    this.#requests.add(ending);
-    const signal = init?.signal ? AbortSignal.any([init.signal, ending.signal]) : ending.signal;
-    return fetch(input, { ...init, signal });
-  };
-
-  /** Breaks every connection; silently: nothing comes or goes any more, and nobody is told. */
-  cut(silently: boolean): void {
-    this.#state = silently ? 'silent' : 'closed';
-    if (silently) return;
-    for (const line of [...this.#lines]) line.cut();
-    for (const request of this.#requests) request.abort(new TypeError('the network is cut'));
-    this.#requests.clear();
+  /** Breaks every connection; in the dark: nothing comes or goes, and nobody is told. */
+  cut(dark: boolean): void {
+    this.#state = dark ? 'dark' : 'cut';
+    if (!dark) for (const line of [...this.#lines]) line.cut();
   }
 
   mend(): void {
     this.#state = 'whole';
+    for (const line of [...this.#lines]) line.mend();
   }
 }
 
@@ -58,22 +47,25 @@ class Line {
   onclose: Listener = null;
   #network: Network;
   #socket: WebSocket | undefined;
+  /** What would have come or gone in the dark: TCP repeats it until it arrives, if nobody gives up before. */
+  #held: (() => void)[] = [];
 
   constructor(url: string, protocols: string | string[] | undefined, network: Network) {
     this.#network = network;
     if (network.state !== 'whole') {
-      // What has no way out fails soon, or is never heard of again.
-      if (network.state === 'closed') setTimeout(() => this.cut(), 50);
+      // What has no way out fails soon; in the dark it is not heard of before there is light.
+      if (network.state === 'cut') setTimeout(() => this.cut(), 50);
       return;
     }
     const socket = new WebSocket(url, protocols);
     this.#socket = socket;
-    socket.onopen = event => this.#hear(this.onopen, event);
-    socket.onmessage = event => this.#hear(this.onmessage, event);
-    socket.onclose = event => {
-      this.ended();
-      this.#hear(this.onclose, event);
-    };
+    socket.onopen = event => this.#pass(() => this.onopen?.call(this, event as never));
+    socket.onmessage = event => this.#pass(() => this.onmessage?.call(this, event as never));
+    socket.onclose = event =>
+      this.#pass(() => {
+        this.ended();
+        this.onclose?.call(this, event as never);
+      });
   }
 
   ended(): void {}
@@ -86,16 +78,19 @@ class Line {
     return this.#socket?.bufferedAmount ?? 0;
   }
 
-  #hear(listener: Listener, event: Event): void {
-    if (this.#network.state !== 'silent') listener?.call(this, event as never);
+  #pass(happen: () => void): void {
+    if (this.#network.state === 'dark') this.#held.push(happen);
+    else happen();
   }
 
   send(data: string): void {
-    if (this.#network.state !== 'silent') this.#socket?.send(data);
+    this.#pass(() => this.#socket?.readyState === WebSocket.OPEN && this.#socket.send(data));
   }
 
   close(code?: number, reason?: string): void {
+    this.#held = [];
     this.#socket?.close(code, reason);
+    if (!this.#socket) this.ended();
   }
 
   /** As when the cable is pulled and the system notices. */
@@ -107,5 +102,10 @@ class Line {
     }
     this.ended();
     this.onclose?.call(this, new CloseEvent('close', { code: 1006 }) as never);
+  }
+
+  mend(): void {
+    if (!this.#socket) return this.cut();
+    for (const happen of this.#held.splice(0)) happen();
   }
 }

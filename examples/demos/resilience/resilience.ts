@@ -4,7 +4,7 @@ import { $, connect, count, describe, el, fields, number, put, time } from '../s
 import { Network } from './network.ts';
 
 const network = new Network();
-const client = connect({ WebSocket: network.WebSocket, fetch: network.fetch });
+const client = connect({ WebSocket: network.WebSocket, transports: ['ws'] });
 const cut = $<HTMLButtonElement>('cut');
 const seconds: { live: number; late: number }[] = Array.from({ length: 60 }, () => ({ live: 0, late: 0 }));
 const tally = { received: 0, replayed: 0, lost: 0, repeated: 0, disordered: 0 };
@@ -74,11 +74,11 @@ function drawStrip(): void {
 
 cut.addEventListener('click', () => {
   const length = Number(document.querySelector<HTMLInputElement>('input[name=for]:checked')?.value ?? 3);
-  const silently = $<HTMLInputElement>('silent').checked;
+  const dark = $<HTMLInputElement>('dark').checked;
   cut.disabled = true;
   backAt = Date.now() + length * 1000;
-  tell(`The network is ${silently ? 'dark' : 'cut'} for ${length} s`);
-  network.cut(silently);
+  tell(`The network is ${dark ? 'dark' : 'cut'} for ${length} s`);
+  network.cut(dark);
   setTimeout(() => {
     network.mend();
     cut.disabled = false;

@@ -46,7 +46,7 @@ export const checks = {
     await until('fifty trades', async () => (await rows(page, '#rows tr')) === 50);
     await until('hundreds in', async () => (await number(page, '#in')) > 100);
     await until('few out', async () => (await number(page, '#out')) <= 15);
-    await page.locator('text=every trade').click();
+    await page.locator('#rates input[value="0"]').check();
     await until('every trade out', async () => (await number(page, '#out')) > 100);
   },
   async stocks(page) {
@@ -132,7 +132,15 @@ export const checks = {
     await until('noticed', async () => ['reconnecting', 'offline'].includes(await text(page, '#now')));
     await until('back', async () => (await text(page, '#now')) === 'connected', 20);
     await until('caught up', async () => (await number(page, '#replayed')) > 20);
-    await page.waitForTimeout(500);
+    const before = await number(page, '#received');
+    await page.locator('#dark').check();
+    await until('the button again', () => page.locator('#cut').isEnabled());
+    await page.locator('#cut').click();
+    await page.waitForTimeout(1000);
+    const dark = await number(page, '#received');
+    await page.waitForTimeout(1000);
+    if ((await number(page, '#received')) !== dark) throw new Error('something came in the dark');
+    await until('light', async () => (await number(page, '#received')) > before + 60);
     for (const fault of ['lost', 'repeated', 'disordered']) if ((await number(page, `#${fault}`)) !== 0) throw new Error(`${fault}: ${await text(page, `#${fault}`)}`);
   },
 };

@@ -5,7 +5,6 @@ import { $, connect, count, describe, el, fields, number, put, time } from "./ki
 var Network = class {
   WebSocket;
   #lines = /* @__PURE__ */ new Set();
-  #requests = /* @__PURE__ */ new Set();
   #state = "whole";
   constructor() {
     const network2 = this;
@@ -23,23 +22,14 @@ var Network = class {
   get state() {
     return this.#state;
   }
-  fetch = async (input, init) => {
-    if (this.#state !== "whole") throw new TypeError("the network is cut");
-    const ending = new AbortController();
-    this.#requests.add(ending);
-    const signal = init?.signal ? AbortSignal.any([init.signal, ending.signal]) : ending.signal;
-    return fetch(input, { ...init, signal });
-  };
-  /** Breaks every connection; silently: nothing comes or goes any more, and nobody is told. */
-  cut(silently) {
-    this.#state = silently ? "silent" : "closed";
-    if (silently) return;
-    for (const line of [...this.#lines]) line.cut();
-    for (const request of this.#requests) request.abort(new TypeError("the network is cut"));
-    this.#requests.clear();
+  /** Breaks every connection; in the dark: nothing comes or goes, and nobody is told. */
+  cut(dark) {
+    this.#state = dark ? "dark" : "cut";
+    if (!dark) for (const line of [...this.#lines]) line.cut();
   }
   mend() {
     this.#state = "whole";
+    for (const line of [...this.#lines]) line.mend();
   }
 };
 var Line = class {
@@ -49,20 +39,22 @@ var Line = class {
   onclose = null;
   #network;
   #socket;
+  /** What would have come or gone in the dark: TCP repeats it until it arrives, if nobody gives up before. */
+  #held = [];
   constructor(url, protocols, network2) {
     this.#network = network2;
     if (network2.state !== "whole") {
-      if (network2.state === "closed") setTimeout(() => this.cut(), 50);
+      if (network2.state === "cut") setTimeout(() => this.cut(), 50);
       return;
     }
     const socket = new WebSocket(url, protocols);
     this.#socket = socket;
-    socket.onopen = (event) => this.#hear(this.onopen, event);
-    socket.onmessage = (event) => this.#hear(this.onmessage, event);
-    socket.onclose = (event) => {
+    socket.onopen = (event) => this.#pass(() => this.onopen?.call(this, event));
+    socket.onmessage = (event) => this.#pass(() => this.onmessage?.call(this, event));
+    socket.onclose = (event) => this.#pass(() => {
       this.ended();
-      this.#hear(this.onclose, event);
-    };
+      this.onclose?.call(this, event);
+    });
   }
   ended() {
   }
@@ -72,14 +64,17 @@ var Line = class {
   get bufferedAmount() {
     return this.#socket?.bufferedAmount ?? 0;
   }
-  #hear(listener, event) {
-    if (this.#network.state !== "silent") listener?.call(this, event);
+  #pass(happen) {
+    if (this.#network.state === "dark") this.#held.push(happen);
+    else happen();
   }
   send(data) {
-    if (this.#network.state !== "silent") this.#socket?.send(data);
+    this.#pass(() => this.#socket?.readyState === WebSocket.OPEN && this.#socket.send(data));
   }
   close(code, reason) {
+    this.#held = [];
     this.#socket?.close(code, reason);
+    if (!this.#socket) this.ended();
   }
   /** As when the cable is pulled and the system notices. */
   cut() {
@@ -91,11 +86,15 @@ var Line = class {
     this.ended();
     this.onclose?.call(this, new CloseEvent("close", { code: 1006 }));
   }
+  mend() {
+    if (!this.#socket) return this.cut();
+    for (const happen of this.#held.splice(0)) happen();
+  }
 };
 
 // examples/demos/resilience/resilience.ts
 var network = new Network();
-var client = connect({ WebSocket: network.WebSocket, fetch: network.fetch });
+var client = connect({ WebSocket: network.WebSocket, transports: ["ws"] });
 var cut = $("cut");
 var seconds = Array.from({ length: 60 }, () => ({ live: 0, late: 0 }));
 var tally = { received: 0, replayed: 0, lost: 0, repeated: 0, disordered: 0 };
@@ -156,11 +155,11 @@ function drawStrip() {
 }
 cut.addEventListener("click", () => {
   const length = Number(document.querySelector("input[name=for]:checked")?.value ?? 3);
-  const silently = $("silent").checked;
+  const dark = $("dark").checked;
   cut.disabled = true;
   backAt = Date.now() + length * 1e3;
-  tell(`The network is ${silently ? "dark" : "cut"} for ${length} s`);
-  network.cut(silently);
+  tell(`The network is ${dark ? "dark" : "cut"} for ${length} s`);
+  network.cut(dark);
   setTimeout(() => {
     network.mend();
     cut.disabled = false;
