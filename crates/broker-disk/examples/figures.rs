@@ -247,19 +247,27 @@ fn memory_kb() -> Outcome<u64> {
 }
 
 fn start(directory: &Path) -> Outcome<()> {
-    let (before, begun) = (memory_kb()?, Instant::now());
+    let (before, begun, used) = (memory_kb()?, Instant::now(), cpu()?);
     let broker = open(directory)?;
-    let took = begun.elapsed();
+    let (took, used) = (begun.elapsed(), cpu()? - used);
     let opened = broker.opened();
-    let grown = memory_kb()?.saturating_sub(before) * 1024;
     println!(
-        "start with {} channels, {} messages: {took:.2?}, {} MB more memory, {} B a channel",
-        opened.channels,
-        opened.messages,
-        grown >> 20,
-        grown / opened.channels.max(1) as u64
+        "start with {} channels, {} messages: {took:.2?}, {used:.2} s of CPU",
+        opened.channels, opened.messages
     );
-    Ok(())
+    let grown = |when: &str| -> Outcome<()> {
+        let grown = memory_kb()?.saturating_sub(before) * 1024;
+        let each = grown / opened.channels.max(1) as u64;
+        println!("     {when}: {} MB more memory, {each} B a channel", grown >> 20);
+        Ok(())
+    };
+    grown("at once")?;
+    // What the start needed and let go is given back bit by bit, as memory is asked for again.
+    for _ in 0..30 {
+        thread::sleep(Duration::from_millis(100));
+        write_many(&broker, &[name("room:1")?], 100)?;
+    }
+    grown("a little later")
 }
 
 fn fill(directory: &Path, channels: usize, messages: usize) -> Outcome<()> {
