@@ -25,8 +25,9 @@ impl SeenIds {
 
     /// Forgets the ids of messages that were never kept: those above `head`, which are the newest.
     pub fn take_back(&mut self, head: u64) {
-        while let Some((_, id, _)) = self.by_age.pop_back_if(|(_, _, offset)| *offset > head) {
-            self.by_id.remove(&id);
+        while let Some((_, id, _)) = self.by_age.back().filter(|(_, _, offset)| *offset > head) {
+            self.by_id.remove(id);
+            self.by_age.pop_back();
         }
     }
 
