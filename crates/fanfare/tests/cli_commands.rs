@@ -102,15 +102,12 @@ fn a_file_that_is_named_must_be_there() {
 #[test]
 fn serve_refuses_what_it_cannot_do_by_name() {
     for (name, args, variable) in [
-        ("serve-data", &["--data", "d"][..], ("FANFARE_LOG", "info")),
-        ("serve-data-env", &["serve"], ("FANFARE_DATA", "d")),
+        ("serve-data", &["--data", "/dev/null/d", "--listen", "127.0.0.1:0"][..], ("FANFARE_LOG", "info")),
+        ("serve-data-env", &["serve", "--listen", "127.0.0.1:0"], ("FANFARE_DATA", "/dev/null/d")),
     ] {
-        let (out, err) = ended(&fanfare(name).args(args).env(variable.0, variable.1).output().unwrap(), 1);
+        let (out, err) = ended(&fanfare(name).args(args).env(variable.0, variable.1).output().unwrap(), 3);
         assert_eq!(out, "", "nothing listens");
-        assert!(
-            err.contains("the disk log comes with the next release") && err.contains("remove `data`"),
-            "{err}"
-        );
+        assert!(err.contains("data directory: /dev/null/d") && err.contains("remedy"), "{err}");
     }
     let (_, err) = ended(&fanfare("serve-open").args(["--listen", "0.0.0.0:0"]).output().unwrap(), 1);
     assert!(err.contains("dev mode gives everyone every right"), "{err}");

@@ -14,7 +14,8 @@ fn fanfare() -> Command {
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sub-pub-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_fanfare"));
-    command.current_dir(directory).stdin(Stdio::null());
+    // Dev mode keeps its data in the temporary directory.
+    command.env("TMPDIR", &directory).current_dir(directory).stdin(Stdio::null());
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("FANFARE_") {
             command.env_remove(variable);

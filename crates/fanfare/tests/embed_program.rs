@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
-use fanfare::{Code, Config, Delivery, Fanfare, GapReason, Message, MessageData, Page, Position, StartError};
+use fanfare::{
+    Ack, Code, Config, Delivery, Fanfare, GapReason, Message, MessageData, Page, Position, StartError,
+};
 use futures_util::StreamExt;
 use http::Request;
 use serde_json::{Value, json};
@@ -39,8 +41,10 @@ async fn a_wrong_configuration_says_what_to_do() {
     assert!(toml.contains("message_bytes"), "{toml}");
     let secret = Fanfare::builder().hmac_secret("short").build().unwrap_err().to_string();
     assert!(secret.contains("auth.hmac_secret"), "{secret}");
-    let data = Fanfare::builder().set(|config| config.data = Some("d".into())).build().unwrap_err();
-    assert!(data.to_string().contains("data"), "{data}");
+    let data = Fanfare::builder().data("/dev/null/d").build().unwrap_err();
+    assert!(matches!(&data, StartError::Store(_)) && data.to_string().contains("/dev/null/d"), "{data}");
+    let stored = Fanfare::builder().namespace("a", |a| a.ack = Some(Ack::Stored)).build().unwrap_err();
+    assert!(stored.to_string().contains("namespaces.a.ack"), "{stored}");
     let file = Fanfare::builder().file("/nowhere/fanfare.toml").build().unwrap_err().to_string();
     assert!(file.contains("/nowhere/fanfare.toml"), "{file}");
 }

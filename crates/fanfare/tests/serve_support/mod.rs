@@ -71,6 +71,7 @@ impl Process {
             .arg("--config")
             .arg(config)
             .current_dir(&directory.0)
+            .env("TMPDIR", &directory.0)
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
