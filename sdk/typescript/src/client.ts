@@ -51,6 +51,7 @@ class FanfareClient implements Client {
       new Tokens(_options.token),
       meter,
       {
+        started: () => registerDebug(this),
         opening: link => this.#each(channel => channel._subscription._subscribe(link)),
         up: () => {
           this.#each(channel => {
@@ -102,7 +103,6 @@ class FanfareClient implements Client {
   }
 
   connect(): Promise<void> {
-    registerDebug(this);
     return this.#core.connection.connect();
   }
 

@@ -25,6 +25,8 @@ const DAY = 86_400_000;
 
 /** What the connection tells the channels and the publisher. */
 export interface ConnectionHooks {
+  /** Used for the first time, or again. */
+  started(): void;
   /** A link is being opened: subscribe on it. */
   opening(link: Link): void;
   /** Connected, the first time, again, or by a better transport. */
@@ -130,6 +132,7 @@ export class Connection {
   start(): void {
     if (this._wanted) return;
     this._wanted = true;
+    this._hooks.started();
     this._unwatch = watchLifecycle({
       wake: () => this.wake(),
       offline: () => this._probe(),

@@ -417,6 +417,8 @@ export interface Presence<In = unknown, Out = In> extends Store<PresenceState<Ou
   readonly users: number;
   /** Become a member, or change one's data. Kept through reconnects until `leave()` or `close()`. */
   enter(data?: In): Promise<void>;
+  /** Whether we entered, and did not leave. */
+  readonly entered: boolean;
   leave(): Promise<void>;
   /** Follows the changes themselves: who entered, who left. */
   events(listener: (event: PresenceEvent<Out>) => void): Off;
