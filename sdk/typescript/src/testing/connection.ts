@@ -58,6 +58,11 @@ export class Connection {
   }
 
   subscribe(channel: unknown, options: ReadOptions, ref?: unknown): void {
+    this.prepare(channel, options, ref)();
+  }
+
+  /** Subscribes, and says so; what it returns begins with the messages. */
+  prepare(channel: unknown, options: ReadOptions, ref?: unknown): () => void {
     checkName(channel);
     const { world } = this;
     world.demand(this.who, 'subscribe', channel);
@@ -81,7 +86,7 @@ export class Connection {
       frame => this.send(frame, reader),
     );
     this.readers.set(channel, reader);
-    reader.open(ref);
+    return reader.open(ref, since == null);
   }
 
   unsubscribe(channel: string): void {

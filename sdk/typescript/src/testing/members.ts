@@ -50,7 +50,7 @@ export class Members {
       client: who.client,
       ...(who.user === undefined ? {} : { user: who.user }),
       ...(who.info === undefined ? {} : { info: who.info }),
-      ...(data === undefined ? {} : { data }),
+      data: data ?? null,
       entered_at: known?.member.entered_at ?? world.clock.now(),
     };
     const membership: Membership = known ?? { member, holders: new Set(), http: holder === 'http', timer: undefined };

@@ -22,8 +22,8 @@ export class Reader {
     this.position = options.since ?? log.position;
   }
 
-  /** Sends `subscribed`, the gap if there is one, and the past; from then on it is live. */
-  open(ref?: unknown): void {
+  /** Sends `subscribed`. What it returns sends the gap if there is one and the past; from then on it is live. `seek`: `since` is where it was, not a wish. */
+  open(ref?: unknown, seek = false): () => void {
     const { log, options } = this;
     log.expire(this.world.clock.now());
     const { messages, recovered, gap, start } = log.begin(options);
@@ -35,18 +35,20 @@ export class Reader {
       channel: log.name,
       epoch: log.epoch,
       offset: log.head,
-      recovered,
+      recovered: seek ? undefined : recovered,
       replay: replay.length,
     });
-    if (gap) {
-      this.position = `${log.epoch}-${gap.offset}`;
-      this.emit({ type: 'gap', channel: log.name, epoch: log.epoch, ...gap });
-    }
-    if (options.presence) this.#present();
-    for (const message of replay) this.#send(message);
-    this.position = log.position;
-    if (options.rate && replay.length) this.#openWindow();
-    log.readers.add(this);
+    return () => {
+      if (gap) {
+        this.position = `${log.epoch}-${gap.offset}`;
+        this.emit({ type: 'gap', channel: log.name, epoch: log.epoch, ...gap });
+      }
+      for (const message of replay) this.#send(message);
+      this.position = log.position;
+      if (options.presence) this.#present();
+      if (options.rate && replay.length) this.#openWindow();
+      log.readers.add(this);
+    };
   }
 
   push(message: WireMessage): void {

@@ -30,7 +30,9 @@ export function stream(world: World, asked: Asked, who: Who, session: string): R
     down.close();
     finish?.();
   };
-  const form = sse ? event(asked.query.get('envelope') === '1' || asked.query.get('envelope') === 'true') : line;
+  const form = sse
+    ? event(wanted.length, asked.query.get('envelope') === '1' || asked.query.get('envelope') === 'true')
+    : line;
   const sink: Sink = {
     frame: (frame, cursor) => write(form(frame, cursor)),
     end: refusal =>
@@ -70,7 +72,8 @@ export function stream(world: World, asked: Asked, who: Who, session: string): R
   if (!world.muted.has('sse')) {
     down.push(() => write(sse ? ': fanfare\n\n' : ''));
     try {
-      for (const { channel, options } of wanted) connection.subscribe(channel, options);
+      const begin = wanted.map(({ channel, options }) => connection.prepare(channel, options));
+      for (const start of begin) start();
     } catch (error) {
       leave();
       throw error;
@@ -97,10 +100,13 @@ function resume({ headers, query }: Asked): string | undefined {
 
 const line = (frame: WireFrame): string => `${JSON.stringify(frame)}\n`;
 
-function event(envelope: boolean): (frame: WireFrame, cursor: string) => string {
+// The last `subscribed` carries the cursor as it was asked for, every gap its own.
+function event(channels: number, envelope: boolean): (frame: WireFrame, cursor: string) => string {
+  let subscribed = 0;
   return (frame, cursor) => {
     if (frame.type !== 'message') {
-      const id = cursor && (frame.type === 'subscribed' || frame.type === 'gap') ? `id: ${cursor}\n` : '';
+      const last = frame.type === 'subscribed' && ++subscribed === channels;
+      const id = last || frame.type === 'gap' ? `id: ${cursor}\n` : '';
       return `${id}event: fanfare.${frame.type}\ndata: ${JSON.stringify(frame)}\n\n`;
     }
     const { type: _, ...message } = frame;

@@ -59,8 +59,8 @@ describe('the fake hub over HTTP', () => {
     expect(both.headers.get('content-type')).toBe('text/event-stream');
     expect(blocks[0]).toBe(': fanfare');
     expect(blocks.slice(1).map(block => block.split('\n')[0])).toEqual([
-      'id: e1-0',
-      'id: e1-1',
+      'event: fanfare.subscribed',
+      'id: e1-0~e1-0',
       'id: e1-1~e1-0',
       'id: e1-1~e1-1',
       'event: n',
