@@ -160,7 +160,7 @@ export function orProblem(name: string, doing: Promise<unknown>): void {
 /** A few words in the corner, gone after some seconds. */
 export function toast(words: string, level = 'info'): void {
   const all = $('toasts');
-  while (all.childElementCount >= 4) all.firstElementChild?.remove();
+  while (all.childElementCount >= 3) all.firstElementChild?.remove();
   const one = el('div', { class: 'toast', 'data-level': level }, el('span', {}, words));
   const close = () => one.remove();
   one.append(el('button', { type: 'button', class: 'small', 'aria-label': 'Dismiss', onclick: close }, '×'));

@@ -111,7 +111,7 @@ function orProblem(name, doing) {
 }
 function toast(words, level = "info") {
   const all = $("toasts");
-  while (all.childElementCount >= 4) all.firstElementChild?.remove();
+  while (all.childElementCount >= 3) all.firstElementChild?.remove();
   const one = el("div", { class: "toast", "data-level": level }, el("span", {}, words));
   const close = () => one.remove();
   one.append(el("button", { type: "button", class: "small", "aria-label": "Dismiss", onclick: close }, "\xD7"));
