@@ -6,7 +6,7 @@ import { openHttp } from './http-link.ts';
 import { isOffline, watchLifecycle } from './lifecycle.ts';
 import type { End, Frame, Link, LinkContext, LinkEvents } from './link.ts';
 import type { Metering } from './metrics.ts';
-import { openSession, type Session } from './session.ts';
+import { openSession, publicClient, type Session } from './session.ts';
 import { Value } from './store.ts';
 import type { Tokens } from './token.ts';
 import { forget, remember, transportOrder } from './transports.ts';
@@ -479,7 +479,14 @@ export class Connection {
     const { type, ref } = frame;
     if (type === 'welcome') {
       const { client, user, ping_ms, idempotency_ms, time, expires_at } = frame;
+      const { session } = this;
       if (client) this.id = client;
+      // Only a WebSocket is told; elsewhere it is computed. That takes a moment, in which the session may have become another.
+      else if (session)
+        publicClient(session.id).then(
+          id => this.session === session && (this.id = id),
+          () => {},
+        );
       if (client || user) this.user = user;
       if (ping_ms) this._ping = ping_ms;
       if (idempotency_ms) this.idempotency = idempotency_ms;

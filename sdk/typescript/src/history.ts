@@ -1,5 +1,5 @@
 import type { Core } from './core.ts';
-import type { FanfareError } from './errors.ts';
+import { FanfareError } from './errors.ts';
 import type { Frame } from './link.ts';
 import { toMessage } from './message.ts';
 import { position } from './position.ts';
@@ -37,7 +37,7 @@ export async function readPage(
     ...(before && { before }),
   };
   for (;;) {
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw new FanfareError('aborted');
     await core.connection.connect();
     try {
       const { messages, epoch, offset, more, gap } = await core.connection.ask(frame);

@@ -36,3 +36,11 @@ function hold(locks: LockManager, name: string): Promise<(() => void) | undefine
       .catch(() => resolve(undefined));
   });
 }
+
+/** The public name of a session, as the hub computes it; `undefined` where this place has no SHA-256 (a page over plain http). */
+export async function publicClient(session: string): Promise<string | undefined> {
+  const digest = await guarded(() => globals.crypto?.subtle)?.digest('SHA-256', new TextEncoder().encode(session));
+  if (!digest) return undefined;
+  const text = btoa(String.fromCharCode(...new Uint8Array(digest)));
+  return text.slice(0, 16).replace(/\+/g, '-').replace(/\//g, '_');
+}

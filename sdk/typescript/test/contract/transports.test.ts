@@ -40,6 +40,7 @@ describe.each(Object.keys(TRANSPORTS) as (keyof typeof TRANSPORTS)[])('over %s',
       expect(list.map(m => m.position)).toEqual(answers.map(answer => answer.position));
       expect(list.every(m => !m.replayed)).toBe(true);
     }
+    expect(seen[1]!.every(m => m.client === a.id && m.client !== b.id)).toBe(true);
     expect(b.status.value).toMatchObject({ state: 'connected', transport, stale: false });
   });
 

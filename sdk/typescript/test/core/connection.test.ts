@@ -222,6 +222,32 @@ describe('liveness', () => {
   });
 });
 
+describe('without a network', () => {
+  it('is offline, and tries at once when the browser says that it is back', async () => {
+    const scope = new EventTarget();
+    const navigator = { onLine: true };
+    vi.stubGlobal('navigator', navigator);
+    for (const name of ['addEventListener', 'removeEventListener'] as const)
+      vi.stubGlobal(name, scope[name].bind(scope));
+    const client = make();
+    const socket = await live(client);
+    navigator.onLine = false;
+    scope.dispatchEvent(new Event('offline'));
+    expect(socket.of('ping').length).toBe(1);
+    socket.end();
+    expect(client.status.value).toMatchObject({ state: 'offline', stale: true });
+    await pass(19_000);
+    expect(FakeSocket.all.length).toBe(1);
+    navigator.onLine = true;
+    scope.dispatchEvent(new Event('online'));
+    await settle();
+    expect(FakeSocket.all.length).toBe(2);
+    FakeSocket.last.welcome();
+    expect(client.status.value.state).toBe('connected');
+    await client.close();
+  });
+});
+
 describe('status', () => {
   it('tells every change once, with whether what is subscribed may be behind', async () => {
     const client = make();

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { CODES } from '../../src/index.ts';
 import { toMessage, toWire } from '../../src/message.ts';
 import { makeCursor, parseCursor, parsePosition } from '../../src/position.ts';
+import { publicClient } from '../../src/session.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: vectors are read field by field
 const vectors = (name: string): any =>
@@ -23,6 +24,13 @@ describe('the golden vectors', () => {
       ),
     );
   });
+
+  it.each(vectors('clients.json').sessions as { session: string; client: string }[])(
+    'the session $session is known as $client',
+    async ({ session, client }) => {
+      expect(await publicClient(session)).toBe(client);
+    },
+  );
 
   const positions = vectors('positions.json');
   it.each(positions.positions_valid as { text: string; epoch: string; offset: number }[])(
