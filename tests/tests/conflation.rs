@@ -233,3 +233,38 @@ async fn readers_of_one_rate_share_windows_and_each_gets_the_last() {
         ws.alive().await;
     }
 }
+
+#[tokio::test]
+async fn a_past_too_long_to_count_is_told_as_far_as_it_was_counted() {
+    const LAST: u64 = 15_000;
+    let server = Server::start(
+        &config::STANDARD
+            .replace("[limits]", "[limits]\ntail_bytes = 65536")
+            .replace("[namespaces.plain]", "[namespaces.plain]\nhistory = { size = 100000 }"),
+    );
+    let first = position(&server.publish("plain:x", json!({ "data": 0 })).await);
+    flood(&server, "plain:x", 1..LAST, 3).await;
+    let target = |query: &str| format!("/v1/ws?channel=plain:x&since={first}{query}");
+
+    let (mut ws, _) = Ws::welcomed(&server, &target("&rate=1")).await;
+    let subscribed = ws.expect("subscribed").await;
+    assert_eq!((&subscribed["replay"], &subscribed["offset"]), (&json!(0), &json!(1)), "all of it is live");
+    let mut found = BTreeMap::new();
+    for _ in 0..4 {
+        let message = ws.expect("message").await;
+        found.insert(key_of(&message), message["data"].as_u64().unwrap());
+    }
+    assert_eq!(found, newest(LAST - 1, 3));
+
+    let (mut ws, _) = Ws::welcomed(&server, &target("&echo=0")).await;
+    let subscribed = ws.expect("subscribed").await;
+    let (replay, offset) = (subscribed["replay"].as_u64().unwrap(), subscribed["offset"].as_u64().unwrap());
+    assert!(offset < LAST && replay == offset - 1, "{subscribed}");
+    let mut past = 0;
+    for n in 2..=LAST {
+        let message = ws.expect("message").await;
+        assert_eq!(message["offset"], n);
+        past += u64::from(n <= offset);
+    }
+    assert_eq!(past, replay);
+}
