@@ -9,7 +9,10 @@ use axum::body::Body;
 use futures_util::StreamExt;
 use serde_json::json;
 use serve_support::*;
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::sleep,
+};
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 const STALL: Duration = Duration::from_secs(2);
@@ -165,6 +168,24 @@ async fn who_takes_some_now_and_then_hears_everything(how: How) {
     }
     assert_eq!(heard, (1..=MESSAGES).collect::<Vec<_>>(), "{how:?}");
     assert_eq!(server.slow_closes().await, 0, "{how:?}");
+}
+
+#[tokio::test]
+async fn who_asks_and_does_not_read_the_answers_is_cut_off() {
+    let server = Server::start(How::WebSocket);
+    publish_all(server.way.clone()).await;
+    let mut stream = server.way.dial_small().await;
+    // Answers of 200 KB and more each: far beyond what the kernel takes.
+    let ask = "GET /v1/channels/c/messages?limit=100 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer operator-key-0123456789\r\n\r\n";
+    let asked = 100;
+    for _ in 0..asked {
+        stream.write_all(ask.as_bytes()).await.unwrap();
+    }
+    sleep(STALL * 3).await;
+    let mut answers = Vec::new();
+    let read = tokio::time::timeout(SOON, stream.read_to_end(&mut answers)).await.expect("an end");
+    let whole = answers.windows(12).filter(|twelve| twelve == b"HTTP/1.1 200").count();
+    assert!((1..asked / 2).contains(&whole), "{whole} answers, {read:?}");
 }
 
 macro_rules! each {

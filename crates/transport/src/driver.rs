@@ -15,6 +15,7 @@ use fanfare_websocket::{Decoder, Limits, Message, frame};
 use tokio::time::{Sleep, sleep};
 
 use crate::{
+    arrival::Arrival,
     link::{Link, Wrote},
     node::Node,
     plan::{Plan, Transport},
@@ -55,6 +56,7 @@ pub(crate) struct Driver<I: Io> {
     rest: Vec<u8>,
     /// Bytes of half-received messages and of `rest`, counted against the node's memory.
     held: usize,
+    arrival: Arrival,
     /// Ends a connection that was closed and does not take its last frames.
     closing: Option<Pin<Box<Sleep>>>,
 }
@@ -80,8 +82,16 @@ impl<I: Io> Driver<I> {
             Transport::Sse | Transport::Stream => Input::Ignored,
         };
         let link = Link::open(node, plan, io.round_socket());
-        let mut driver =
-            Self { io, link, input, phase: Phase::Open, rest: Vec::new(), held: 0, closing: None };
+        let mut driver = Self {
+            io,
+            link,
+            input,
+            phase: Phase::Open,
+            rest: Vec::new(),
+            held: 0,
+            arrival: Arrival::default(),
+            closing: None,
+        };
         driver.take(early);
         driver
     }
@@ -91,12 +101,16 @@ impl<I: Io> Driver<I> {
         if !bytes.is_empty() {
             self.link.received();
         }
+        let mut begun = self.held == 0;
         // Every message may ask for much more than it holds: between two of them the client must have room for what it asked for.
         while !bytes.is_empty() && self.link.wants_input() {
             let Input::Frames(decoder) = &mut self.input else { return };
             match decoder.feed(&mut bytes) {
                 Ok(None) => break,
-                Ok(Some(message)) => message_in(&mut self.link, message),
+                Ok(Some(message)) => {
+                    begun |= matches!(message, Message::Text(_) | Message::Binary(_));
+                    message_in(&mut self.link, message);
+                }
                 Err(error) => {
                     self.link.send_raw(&frame::close_frame(error.close_code(), error.reason()));
                     self.link.connection.finish();
@@ -105,7 +119,9 @@ impl<I: Io> Driver<I> {
             }
         }
         self.rest = if self.link.connection.is_open() { bytes.to_vec() } else { Vec::new() };
-        self.hold(self.held, decoder_bytes(&self.input) + self.rest.len());
+        let partial = decoder_bytes(&self.input);
+        self.arrival.received(partial > 0, begun);
+        self.hold(self.held, partial + self.rest.len());
     }
 
     /// Counts what is half received; without room for it the connection ends.
@@ -133,6 +149,7 @@ impl<I: Io> Driver<I> {
             let mut any = false;
             for _ in 0..READS {
                 if !self.link.wants_input() {
+                    self.arrival.hold_back();
                     return Ok(any);
                 }
                 if !self.rest.is_empty() {
@@ -181,6 +198,11 @@ impl<I: Io> Driver<I> {
 
     /// One turn; true when it must be taken again at once, None when the connection has ended.
     fn turn(&mut self, cx: &mut Context<'_>) -> Option<bool> {
+        if self.arrival.is_late(cx) {
+            let problem = Problem::new(Code::BadRequest, "a message took more than 60 s to arrive")
+                .remedy("send a message without pauses, or smaller ones");
+            self.link.connection.notify(Notice::Disconnect(problem));
+        }
         self.link.drive(cx);
         if self.is_over(cx) {
             return None;

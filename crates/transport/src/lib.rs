@@ -1,6 +1,7 @@
 //! Tokio drivers: WebSocket, SSE, stream, poll.
 
 pub mod access;
+mod arrival;
 pub mod authorizer;
 mod body;
 mod driver;

@@ -53,12 +53,42 @@ pub struct Rewind<S> {
     under_way: UnderWay,
     /// Once the stream has ended: when that is told.
     end: Option<Pin<Box<Sleep>>>,
+    /// How long the stream may take nothing that is to be written.
+    stall: Option<Duration>,
+    /// While it takes nothing: when that ends the stream.
+    blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Rewind<S> {
     /// A stream and what was read of it.
     pub fn new(stream: S, early: Vec<u8>) -> Self {
-        Self { stream, early, given: 0, under_way: UnderWay::default(), end: None }
+        Self {
+            stream,
+            early,
+            given: 0,
+            under_way: UnderWay::default(),
+            end: None,
+            stall: None,
+            blocked: None,
+        }
+    }
+
+    /// A stream that takes nothing for so long while an HTTP server has something to write is broken: a client that asks and does not read
+    /// must not hold the answer for ever.
+    #[must_use]
+    pub fn stalling_at_most(self, stall: Duration) -> Self {
+        Self { stall: Some(stall), ..self }
+    }
+
+    /// Judges what came of writing.
+    fn wrote<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            self.blocked = None;
+            return done;
+        }
+        let Some(stall) = self.stall else { return Poll::Pending };
+        let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep(stall)));
+        blocked.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The end of the stream is told late while requests are under way: HTTP servers take it for the end of everything.
@@ -104,15 +134,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let done = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(cx, done)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let done = Pin::new(&mut self.stream).poll_flush(cx);
+        self.wrote(cx, done)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let done = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.wrote(cx, done)
     }
 
     fn poll_write_vectored(
@@ -120,7 +153,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let done = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(cx, done)
     }
 
     fn is_write_vectored(&self) -> bool {

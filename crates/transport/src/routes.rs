@@ -79,9 +79,9 @@ async fn websocket(State(node): State<Arc<Node>>, mut request: Request) -> Resul
 /// The stream under an upgraded connection and what was read of it, if it is of this type.
 fn take_back<S: Lean>(upgraded: Upgraded) -> Result<(S, Vec<u8>), Upgraded> {
     let parts = downcast::<TokioIo<Rewind<S>>>(upgraded)?;
-    let (stream, mut early) = parts.io.into_inner().into_parts();
-    early.extend_from_slice(&parts.read_buf);
-    Ok((stream, early))
+    let (stream, rest) = parts.io.into_inner().into_parts();
+    // What the server had read already came before what it had not.
+    Ok((stream, [&parts.read_buf[..], &rest].concat()))
 }
 
 async fn sse(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refusal> {

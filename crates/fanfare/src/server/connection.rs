@@ -17,7 +17,6 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch,
     time::{sleep, timeout},
@@ -122,7 +121,7 @@ impl Server {
                 // An upgrade takes the stream out of this very type.
                 let under_way = UnderWay::default();
                 let rewind = rewind.ending_after(under_way.clone());
-                self.converse::<Rewind<S>>(rewind, http, under_way).await;
+                self.converse::<S>(rewind, http, under_way).await;
             }
         })
         .await;
@@ -136,7 +135,10 @@ impl Server {
             Some(Err(_)) | None => return,
         };
         match shaken.get_ref().1.alpn_protocol() {
-            Some(b"h2") => self.converse(shaken, self.http().http2_only(), UnderWay::default()).await,
+            Some(b"h2") => {
+                let rewind = Rewind::new(shaken, Vec::new());
+                self.converse(rewind, self.http().http2_only(), UnderWay::default()).await;
+            }
             Some(_) => self.first(shaken, self.http().http1_only()).await,
             None => self.first(shaken, self.http()).await,
         }
@@ -176,10 +178,15 @@ impl Server {
     }
 
     /// Answers requests until the client leaves, or until what was asked is answered once the server stops.
-    async fn converse<S>(&self, stream: S, http: auto::Builder<TokioExecutor>, under_way: UnderWay)
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    async fn converse<S: Lean>(
+        &self,
+        stream: Rewind<S>,
+        http: auto::Builder<TokioExecutor>,
+        under_way: UnderWay,
+    ) {
+        // Streams judge themselves after that time, and say so; the answers that nobody reads end later.
+        let stall = Duration::from_millis(self.node.rules.limits().stall_ms).saturating_mul(2);
+        let stream = stream.stalling_at_most(stall);
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn({
             let (router, asked) = (self.router.clone(), asked.clone());

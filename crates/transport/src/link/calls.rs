@@ -273,8 +273,9 @@ impl Link {
 
     /// A from-now element of the request's cursor becomes the position that its subscription begins at.
     pub(super) fn begun(&mut self, channel: &ChannelName, after: Option<Position>) {
-        if let Some(until) = self.limits.get(channel) {
-            self.connection.limit(channel, *until);
+        // The reader is there now, or will not be.
+        if let Some(until) = self.limits.remove(channel) {
+            self.connection.limit(channel, until);
         }
         let Some(beginning) = &mut self.beginning else { return };
         let Some(element) = beginning.channels.iter().position(|name| name == channel) else { return };

@@ -54,7 +54,7 @@ pub(crate) struct Link {
     catch_up: Option<Later<CaughtUp>>,
     congested: Option<Later<()>>,
     beginning: Option<Box<Beginning>>,
-    /// Until when channels may be read that only tokens of commands grant.
+    /// Until when channels may be read that only tokens of commands grant, while their readers may not be there yet.
     limits: BTreeMap<ChannelName, Option<u64>>,
     /// Pages of history and members that were asked for: one at a time, and only with room for it.
     pages: VecDeque<HubCall>,
@@ -205,7 +205,10 @@ impl Link {
         self.connection.register_in(cx);
         for notice in self.connection.take_notices() {
             let event = match notice {
-                Notice::Ended(channel, code) => HubEvent::Ended(channel, code),
+                Notice::Ended(channel, code) => {
+                    self.limits.remove(&channel);
+                    HubEvent::Ended(channel, code)
+                }
                 Notice::Disconnect(problem) => HubEvent::Disconnect(problem),
             };
             self.session.handle_hub(at, event);
