@@ -78,13 +78,15 @@ fn tell(directory: &Path, imported: &Imported) -> Result<(), Failure> {
             words::size(bytes)
         ));
     }
-    let directory = directory.display().to_string();
-    output::line(
-        &serde_json::json!({
-            "type": "imported", "directory": directory, "channels": channels, "messages": messages, "bytes": bytes,
-        })
-        .to_string(),
-    )
+    output::line(&words::object(
+        "imported",
+        &[
+            ("directory", directory.display().to_string().into()),
+            ("channels", channels.into()),
+            ("messages", messages.into()),
+            ("bytes", bytes.into()),
+        ],
+    ))
 }
 
 /// The input's lines, counted.

@@ -2,7 +2,6 @@
 use std::path::Path;
 
 use fanfare_broker_disk::tools::{ChannelSurvey, Survey, survey};
-use serde_json::json;
 
 use super::{failure, words};
 use crate::{
@@ -24,9 +23,9 @@ const SHOWN: usize = 20;
 pub fn info(directory: &Path, all: bool) -> Result<(), Failure> {
     let found = survey(directory).map_err(failure)?;
     if !Style::of_stdout().is_human() {
-        output::line(&summary(directory, &found).to_string())?;
+        output::line(&summary(directory, &found))?;
         for channel in &found.channels {
-            output::line(&row(channel).to_string())?;
+            output::line(&row(channel))?;
         }
         return Ok(());
     }
@@ -44,22 +43,46 @@ pub fn info(directory: &Path, all: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn summary(directory: &Path, found: &Survey) -> serde_json::Value {
-    json!({
-        "type": "store", "directory": directory.display().to_string(),
-        "epoch": found.epoch.map(|epoch| epoch.to_string()), "in_use": found.in_use, "clean": found.clean,
-        "segments": found.segments.len(), "bytes": found.bytes(), "channels": found.channels.len(),
-        "messages": found.messages(), "torn_bytes": found.torn.as_ref().map_or(0, |cut| cut.bytes),
-        "damages": found.damage_count,
-    })
+fn summary(directory: &Path, found: &Survey) -> String {
+    words::object(
+        "store",
+        &[
+            ("directory", directory.display().to_string().into()),
+            ("epoch", found.epoch.map(|epoch| epoch.to_string()).into()),
+            ("in_use", found.in_use.into()),
+            ("clean", found.clean.into()),
+            ("segments", found.segments.len().into()),
+            ("bytes", found.bytes().into()),
+            ("channels", found.channels.len().into()),
+            ("messages", found.messages().into()),
+            ("torn_bytes", found.torn.as_ref().map_or(0, |cut| cut.bytes).into()),
+            ("damages", found.damage_count.into()),
+        ],
+    )
 }
 
-fn row(channel: &ChannelSurvey) -> serde_json::Value {
-    json!({
-        "type": "channel", "channel": &*channel.channel, "epoch": channel.epoch.to_string(), "offset": channel.head,
-        "oldest": channel.oldest, "messages": channel.messages, "bytes": channel.bytes, "keys": channel.keys,
-        "newest_ms": channel.newest_ms,
-    })
+fn row(channel: &ChannelSurvey) -> String {
+    words::object(
+        "channel",
+        &[
+            ("channel", (*channel.channel).into()),
+            ("epoch", channel.epoch.to_string().into()),
+            ("offset", channel.head.into()),
+            ("oldest", channel.oldest.into()),
+            ("messages", channel.messages.into()),
+            ("bytes", channel.bytes.into()),
+            ("keys", channel.keys.into()),
+            ("newest_ms", channel.newest_ms.into()),
+        ],
+    )
+}
+
+/// A place in a file, and what is wrong there.
+fn place(kind: &str, file: &Path, at: u64, what: &str, bytes: Option<u64>) -> String {
+    let mut fields =
+        vec![("file", file.display().to_string().into()), ("at", at.into()), ("what", what.into())];
+    fields.extend(bytes.map(|bytes| ("bytes", bytes.into())));
+    words::object(kind, &fields)
 }
 
 fn describe(directory: &Path, found: &Survey) -> String {
@@ -118,18 +141,12 @@ pub fn verify(directory: &Path) -> Result<(), Failure> {
         verify_for_people(directory, &found)?;
     } else {
         for damage in &found.damages {
-            let file = damage.path.display().to_string();
-            output::line(
-                &json!({ "type": "damage", "file": file, "at": damage.at, "what": damage.what }).to_string(),
-            )?;
+            output::line(&place("damage", &damage.path, damage.at, damage.what, None))?;
         }
         if let Some(cut) = &found.torn {
-            let file = cut.path.display().to_string();
-            let torn =
-                json!({ "type": "torn", "file": file, "at": cut.at, "bytes": cut.bytes, "what": cut.what });
-            output::line(&torn.to_string())?;
+            output::line(&place("torn", &cut.path, cut.at, cut.what, Some(cut.bytes)))?;
         }
-        output::line(&summary(directory, &found).to_string())?;
+        output::line(&summary(directory, &found))?;
     }
     match found.damages.into_iter().next() {
         None => Ok(()),

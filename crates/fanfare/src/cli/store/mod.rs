@@ -131,13 +131,16 @@ fn compact(which: &Which, dev: bool) -> Result<(), Failure> {
             words::count(segments as u64, "segment")
         ));
     }
-    output::line(
-        &serde_json::json!({
-            "type": "compacted", "directory": directory.display().to_string(),
-            "segments_before": segments_before, "bytes_before": before, "segments": segments, "bytes": after,
-        })
-        .to_string(),
-    )
+    output::line(&words::object(
+        "compacted",
+        &[
+            ("directory", directory.display().to_string().into()),
+            ("segments_before", segments_before.into()),
+            ("bytes_before", before.into()),
+            ("segments", segments.into()),
+            ("bytes", after.into()),
+        ],
+    ))
 }
 
 /// What a tool reports, with what to do about it.

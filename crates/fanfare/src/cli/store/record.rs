@@ -13,6 +13,8 @@ use fanfare_protocol::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::words;
+
 /// The form that is written; another one is refused.
 pub const VERSION: u32 = 1;
 
@@ -65,11 +67,16 @@ pub fn store(epoch: Epoch) -> String {
 
 /// The line of a channel.
 pub fn channel(state: &ChannelState) -> String {
-    serde_json::json!({
-        "type": "channel", "channel": &*state.channel, "epoch": state.epoch.to_string(), "offset": state.head,
-        "newest_ms": state.newest_ms, "tombstones_after": state.tombstones_after,
-    })
-    .to_string()
+    words::object(
+        "channel",
+        &[
+            ("channel", (*state.channel).into()),
+            ("epoch", state.epoch.to_string().into()),
+            ("offset", state.head.into()),
+            ("newest_ms", state.newest_ms.into()),
+            ("tombstones_after", state.tombstones_after.into()),
+        ],
+    )
 }
 
 /// Appends the line of a message, without its end.

@@ -1,4 +1,14 @@
-//! Figures as people read them.
+//! Figures as people read them, and objects as machines do.
+use serde_json::Value;
+
+/// A JSON object of this type, its fields in the order given.
+pub fn object(kind: &str, fields: &[(&str, Value)]) -> String {
+    let mut text = format!("{{\"type\":{}", Value::from(kind));
+    for (name, value) in fields {
+        text += &format!(",{}:{value}", Value::from(*name));
+    }
+    text + "}"
+}
 
 /// Bytes with three digits or so: `1.2 GB`.
 pub fn size(bytes: u64) -> String {
@@ -34,6 +44,12 @@ pub fn ago(then_ms: u64, now_ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_begins_with_its_type() {
+        let text = object("store", &[("b", Value::from("\"")), ("a", Value::from(1))]);
+        assert_eq!(text, r#"{"type":"store","b":"\"","a":1}"#);
+    }
 
     #[test]
     fn figures_are_short() {
