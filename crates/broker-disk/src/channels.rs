@@ -178,8 +178,20 @@ impl Channels {
     }
 
     /// Calls `f` with every channel's log, and lays down those that are not in use after it.
-    pub fn each(&self, mut f: impl FnMut(&ChannelName, &mut Log)) {
+    pub fn each(&self, f: impl FnMut(&ChannelName, &mut Log)) {
+        self.lay_down(true, f);
+    }
+
+    /// The same without those that are laid down already.
+    pub fn each_active(&self, f: impl FnMut(&ChannelName, &mut Log)) {
+        self.lay_down(false, f);
+    }
+
+    fn lay_down(&self, idle_too: bool, mut f: impl FnMut(&ChannelName, &mut Log)) {
         self.step_through(|name, slot| {
+            if matches!(slot, Slot::Idle(_)) && !idle_too {
+                return;
+            }
             let log = match std::mem::replace(slot, Slot::Changing) {
                 Slot::Idle(idle) => Some(idle.log()),
                 Slot::Active(channel) => match Arc::try_unwrap(channel) {

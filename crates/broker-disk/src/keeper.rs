@@ -23,14 +23,18 @@ type Live = HashMap<u32, u64>;
 pub(crate) struct Keeper {
     stopped: Mutex<bool>,
     stop: Condvar,
-    /// One pass at a time.
-    passing: Mutex<()>,
+    /// One pass at a time. What was needed of each segment, and whether it was the oldest, when it was last squeezed: as long as
+    /// that is so there is nothing to squeeze.
+    passing: Mutex<HashMap<u32, (u64, bool)>>,
 }
+
+/// Every so many passes go through idle channels too, of which there may be very many.
+const THOROUGH: u64 = 6;
 
 impl Keeper {
     /// Makes a pass every so often until it is stopped.
     pub fn run(&self, shared: &Shared, every: Duration) {
-        loop {
+        for count in 1_u64.. {
             let deadline = Instant::now() + every;
             let mut stopped = self.stopped.lock();
             while !*stopped {
@@ -42,7 +46,11 @@ impl Keeper {
                 return;
             }
             drop(stopped);
-            self.pass(shared, false);
+            if count.is_multiple_of(THOROUGH) {
+                self.pass(shared, false);
+            } else {
+                shared.channels.each_active(|name, log| rest(log, &shared.context(name)));
+            }
         }
     }
 
@@ -53,7 +61,7 @@ impl Keeper {
 
     /// Lets go of what retention does not need: where it frees much, or (`all`) wherever it frees anything.
     pub fn pass(&self, shared: &Shared, all: bool) {
-        let _one_at_a_time = self.passing.lock();
+        let mut squeezed = self.passing.lock();
         let ripe: Vec<Arc<Segment>> = {
             let sealed = shared.sealed.lock();
             // Ids of publishers are found again in the log after a restart: their segments stay for the window.
@@ -66,12 +74,18 @@ impl Keeper {
             let cx = shared.context(name);
             count(log, &cx, &ripe, &mut live);
         });
+        let oldest = shared.sealed.lock().iter().map(|(segment, _)| segment.id).min();
+        squeezed.retain(|id, _| live.contains_key(id) || ripe.iter().any(|segment| segment.id == *id));
         for segment in ripe {
             if *self.stopped.lock() {
                 return;
             }
+            let needed = (live.get(&segment.id).copied().unwrap_or(0), oldest == Some(segment.id));
+            if squeezed.get(&segment.id) == Some(&needed) && !all {
+                continue;
+            }
             // A message weighs at most a few times its bytes in the file: less than a third by weight is little on any count.
-            if live.get(&segment.id).is_some_and(|live| *live > segment.len() / 3) && !all {
+            if needed.0 > segment.len() / 3 && !all {
                 continue;
             }
             // Keyed channels all: a tombstone that nobody asks for any more still keeps down what an older segment holds.
@@ -80,20 +94,30 @@ impl Keeper {
                 log.carrier == segment.id || log.keys.is_some() || has_run()
             };
             let channels = shared.channels.pick(in_it);
-            if let Err(error) = squeeze(shared, &segment, &channels, all) {
-                tracing::warn!(%error, segment = %segment.path.display(), "a segment could not be squeezed");
+            match squeeze(shared, &segment, &channels, all) {
+                Ok(()) => {
+                    squeezed.insert(segment.id, needed);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, segment = %segment.path.display(), "a segment could not be squeezed");
+                }
             }
         }
     }
 }
 
-/// Trims a channel and counts what it needs.
-fn count(log: &mut Log, cx: &Context, ripe: &[Arc<Segment>], live: &mut Live) {
+/// Lets go of what only readers need, when none came since the last pass.
+fn rest(log: &mut Log, cx: &Context) {
     if !log.used {
         log.window = None;
     }
     log.used = false;
     log.forget_ids(cx);
+}
+
+/// Trims a channel and counts what it needs.
+fn count(log: &mut Log, cx: &Context, ripe: &[Arc<Segment>], live: &mut Live) {
+    rest(log, cx);
     if ripe.is_empty() {
         return;
     }

@@ -8,10 +8,10 @@ mod support;
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher, RandomState},
-    io::{Read as _, Write},
+    io::{BufRead as _, BufReader, Read as _, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -106,8 +106,8 @@ struct Said {
     synced: (u32, u64),
 }
 
-/// Runs the child for a while, kills it, and adds what it said.
-fn run_and_kill(directory: &Path, after: Duration, said: &mut Said) {
+/// Runs the child for a while, from its first acknowledgement on or from its very beginning, kills it, and adds what it said.
+fn run_and_kill(directory: &Path, from_ack: bool, after: Duration, said: &mut Said) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(CHILD, directory)
@@ -115,12 +115,21 @@ fn run_and_kill(directory: &Path, after: Duration, said: &mut Said) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut output = child.stdout.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let (acked, first_ack) = mpsc::channel();
     let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        output.read_to_end(&mut text).unwrap();
-        String::from_utf8(text).unwrap()
+        let mut text = String::new();
+        while output.read_line(&mut text).unwrap() > 0 {
+            if text.contains("\nack ") {
+                let _ = acked.send(());
+                output.read_to_string(&mut text).unwrap();
+            }
+        }
+        text
     });
+    if from_ack {
+        first_ack.recv_timeout(Duration::from_secs(60)).expect("something is acknowledged within a minute");
+    }
     std::thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -296,12 +305,13 @@ fn what_was_acknowledged_survives_kill_9_power_cuts_and_damaged_ends() {
         if kill % 10 == 0 {
             (directory, said) = (tempfile::tempdir().unwrap(), Said::default());
         }
-        let after = Duration::from_millis(40 + random.below(160));
+        let (from_ack, after) = (random.below(8) > 0, Duration::from_millis(random.below(120)));
         let before: usize = said.acked.values().map(BTreeMap::len).sum();
-        run_and_kill(directory.path(), after, &mut said);
+        run_and_kill(directory.path(), from_ack, after, &mut said);
         total += said.acked.values().map(BTreeMap::len).sum::<usize>() - before;
         println!("kill {kill} after {after:?}: {total} acknowledged");
-        if segments(directory.path()).is_empty() {
+        if !directory.path().join("store").exists() {
+            // Killed before it began.
             continue;
         }
         power_cut(directory.path(), &said, &mut random);
