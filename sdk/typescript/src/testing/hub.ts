@@ -30,6 +30,8 @@ export interface FakeChannel {
   readonly position: Position;
   /** What history holds, oldest first. */
   readonly messages: readonly Pick<Message, 'event' | 'data' | 'id' | 'offset' | 'key' | 'user' | 'client' | 'time'>[];
+  /** The newest data of each key. */
+  readonly entries: ReadonlyMap<string, unknown>;
   readonly members: readonly Pick<Member, 'client' | 'user' | 'info' | 'data'>[];
   /** Subscriptions at this moment. */
   readonly subscribers: number;
@@ -326,6 +328,7 @@ export class FakeHub {
     return {
       position: log.position,
       messages: [...log.messages] as FakeChannel['messages'],
+      entries: new Map(log.state().map(({ key, data }) => [key!, data])),
       members: this.#world.members.list(name) as FakeChannel['members'],
       subscribers: log.readers.size,
     };
