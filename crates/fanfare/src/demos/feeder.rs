@@ -13,6 +13,11 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long a source goes on without a reader: somebody whose network is cut comes back to what was said meanwhile.
 const LINGER: Duration = Duration::from_secs(60);
 
+/// What steps more often than this keeps its pace.
+const FAST: Duration = Duration::from_millis(100);
+/// Steps at once, at most.
+const CATCH_UP: f64 = 50.0;
+
 /// Runs until aborted.
 pub async fn run(fanfare: Fanfare, mut source: Box<dyn Source>) {
     let channels = source.channels();
@@ -37,17 +42,26 @@ pub async fn run(fanfare: Fanfare, mut source: Box<dyn Source>) {
 /// Steps as long as somebody reads, and for a while after.
 async fn stint(fanfare: &Fanfare, source: &mut dyn Source, channels: &[String]) -> Result<(), Problem> {
     publish(fanfare, source.begin()).await?;
-    let mut ticks = interval(source.every());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut read_at = Instant::now();
+    let every = source.every();
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut read_at, mut stepped_at) = (Instant::now(), Instant::now());
     while read_at.elapsed() < LINGER {
-        ticks.tick().await;
+        let now = ticks.tick().await;
         if is_read(fanfare, channels) {
-            read_at = Instant::now();
+            read_at = now;
         }
-        publish(fanfare, source.step()).await?;
+        for _ in 0..steps_due(now.saturating_duration_since(stepped_at), every) {
+            publish(fanfare, source.step()).await?;
+        }
+        stepped_at = now;
     }
     Ok(())
+}
+
+/// One, or what a busy machine was late with; of slow sources nothing is made up for.
+fn steps_due(passed: Duration, every: Duration) -> u32 {
+    if every < FAST { passed.div_duration_f64(every).round().clamp(1.0, CATCH_UP) as u32 } else { 1 }
 }
 
 pub fn is_read(fanfare: &Fanfare, channels: &[String]) -> bool {
@@ -76,4 +90,19 @@ pub async fn publish(fanfare: &Fanfare, said: Vec<Said>) -> Result<(), Problem> 
         publishing.await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fast_source_makes_up_for_a_delay_and_a_slow_one_does_not() {
+        let ms = Duration::from_millis;
+        assert_eq!(steps_due(ms(0), ms(10)), 1);
+        assert_eq!(steps_due(ms(11), ms(10)), 1);
+        assert_eq!(steps_due(ms(70), ms(10)), 7);
+        assert_eq!(steps_due(ms(60_000), ms(10)), 50);
+        assert_eq!(steps_due(ms(60_000), ms(3000)), 1);
+    }
 }
