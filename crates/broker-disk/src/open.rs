@@ -13,7 +13,7 @@ use crate::{
     DiskSettings, OpenError, Opened,
     channels::{Channel, Channels},
     directory::{Directory, Left, boot_id},
-    frame::{Kind, write_frame},
+    frame::{Kind, SEGMENT_HEADER, write_frame},
     record::ChannelBody,
     recover::{self, Recovered, recover, reset},
     segment::{Segment, sync_directory},
@@ -40,7 +40,8 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
     let boot = settings.boot_id.clone().or_else(boot_id);
     let left = directory.left()?;
     let mut recovered = recover(&directory.log(), settings, policies)?;
-    if left.is_none() && !recovered.segments.is_empty() {
+    // A first start that was killed leaves a segment in which nothing is.
+    if left.is_none() && recovered.segments.iter().any(|segment| segment.len() > SEGMENT_HEADER as u64) {
         let (path, what) = (directory.path.join("store"), "it is missing, though there is a log");
         return Err(OpenError::Damaged { path, at: 0, what });
     }

@@ -112,7 +112,7 @@ fn run_and_kill(directory: &Path, from_ack: bool, after: Duration, said: &mut Sa
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(CHILD, directory)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(if from_ack { Stdio::inherit() } else { Stdio::null() })
         .spawn()
         .unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -128,7 +128,8 @@ fn run_and_kill(directory: &Path, from_ack: bool, after: Duration, said: &mut Sa
         text
     });
     if from_ack {
-        first_ack.recv_timeout(Duration::from_secs(60)).expect("something is acknowledged within a minute");
+        // A child that cannot start ends by itself, and says nothing any more.
+        first_ack.recv_timeout(Duration::from_secs(60)).expect("the child starts and acknowledges something");
     }
     std::thread::sleep(after);
     child.kill().unwrap();

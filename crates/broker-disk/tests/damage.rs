@@ -111,3 +111,15 @@ fn a_log_without_its_store_file_is_refused() {
     let error = try_open(settings(directory.path())).err().unwrap();
     assert!(matches!(&error, OpenError::Damaged { path, .. } if path.ends_with("store")), "{error}");
 }
+
+#[test]
+fn a_first_start_that_was_killed_leaves_nothing_in_the_way() {
+    for header in [&[][..], b"FANFL", b"FANFLOG1\x01\0\0\0\0\0\0\0"] {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("log")).unwrap();
+        std::fs::write(directory.path().join("log/0000000001.log"), header).unwrap();
+        let broker = open(directory.path());
+        assert_eq!((broker.opened().unclean, broker.opened().cut.clone()), (false, None));
+        assert_eq!(append_text(&broker, "a:1", "1").offset, 1);
+    }
+}

@@ -74,6 +74,10 @@ impl Import {
         let directory = Directory::open(directory)?;
         let log = directory.log();
         let segment = Segment::create(&log, 1).map_err(io(&log))?;
+        // An empty segment is what a first start leaves that was killed; this one is the beginning of something.
+        let mut begun = Vec::new();
+        write_frame(1, Kind::Mark, 0, &0_u64.to_le_bytes(), &mut begun);
+        segment.append(&begun).map_err(io(&log))?;
         Ok(Self {
             directory,
             epoch,

@@ -138,7 +138,7 @@ pub(crate) fn survey_with(directory: &Path) -> Result<(Survey, Accounts), ToolEr
     };
     match read_left(directory) {
         Ok(Some(Left { epoch, clean, .. })) => (survey.epoch, survey.clean) = (Some(epoch), clean),
-        Ok(None) if files.is_empty() => {
+        Ok(None) if files.iter().all(|(_, path)| is_empty(path)) => {
             return Err(ToolError::NoStore { path: directory.to_owned() });
         }
         Ok(None) => survey.damage(&directory.join("store"), 0, "it is missing, though there is a log"),
@@ -157,6 +157,11 @@ pub(crate) fn survey_with(directory: &Path) -> Result<(Survey, Accounts), ToolEr
     survey.channels = accounts.by_number.values().map(channel).collect();
     survey.channels.sort_unstable_by(|a, b| a.channel.cmp(&b.channel));
     Ok((survey, accounts))
+}
+
+/// Whether nothing is in a segment: a first start was killed there.
+fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() <= SEGMENT_HEADER as u64)
 }
 
 fn look(survey: &mut Survey, accounts: &mut Accounts, file: (u32, &Path, &[u8]), newest: bool) {
