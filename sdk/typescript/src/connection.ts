@@ -90,6 +90,8 @@ export class Connection {
   private _live: unknown;
   private _ping = 25_000;
   private _heard = 0;
+  /** The session whose public name is known. */
+  private _named: Session | undefined;
   private _ref = 0;
   private _pending = new Map<number, { _link: Link; _channel: string; _done: Done; _at: number; _timer: unknown }>();
   private _waiting: { _resolve: () => void; _reject: (error: FanfareError) => void }[] = [];
@@ -480,9 +482,11 @@ export class Connection {
     if (type === 'welcome') {
       const { client, user, ping_ms, idempotency_ms, time, expires_at } = frame;
       const { session } = this;
+      const known = this._named === session;
+      this._named = session;
       if (client) this.id = client;
       // Only a WebSocket is told; elsewhere it is computed. That takes a moment, in which the session may have become another.
-      else if (session)
+      else if (session && !known)
         publicClient(session.id).then(
           id => this.session === session && (this.id = id),
           () => {},
