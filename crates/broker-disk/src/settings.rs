@@ -29,7 +29,8 @@ pub struct DiskSettings {
     pub witness: Option<Witness>,
 }
 
-/// Is told after each sync which segment is durable, and up to which byte; before anybody is answered.
+/// Is told after each sync which segment is durable, and up to which byte; before anybody is answered and before a mark in the log
+/// says so.
 #[derive(Clone)]
 pub struct Witness(pub Arc<dyn Fn(u32, u64) + Send + Sync>);
 

@@ -86,10 +86,10 @@ pub(crate) fn run(shared: &Shared, syncing: &Syncing, directory: &Directory) {
             all.into_iter().for_each(refuse);
         } else {
             count(&shared.counters, begun, messages(&all));
-            syncing.state.lock().synced = (id, len);
             if let Some(Witness(witness)) = &shared.settings.witness {
                 witness(id, len);
             }
+            syncing.state.lock().synced = (id, len);
             synced(shared, all, directory);
         }
     }
