@@ -121,8 +121,16 @@ export class Connection {
     );
   }
 
-  /** Connects unless it is wanted already; resolves when connected. */
+  /** Connects, also after it has failed; resolves when connected. */
   connect(): Promise<void> {
+    if (this.status.value.state === 'failed') this._set({ state: 'idle', error: undefined });
+    return this.use();
+  }
+
+  /** Connects unless it has failed; resolves when connected. */
+  use(): Promise<void> {
+    const { state, error } = this.status.value;
+    if (state === 'failed') return Promise.reject(error);
     if (this.link) return Promise.resolve();
     const promise = new Promise<void>((_resolve, _reject) => this._waiting.push({ _resolve, _reject }));
     // Whoever does not wait for it learns of a failure from `status`.
@@ -132,7 +140,7 @@ export class Connection {
   }
 
   start(): void {
-    if (this._wanted) return;
+    if (this._wanted || this.status.value.state === 'failed') return;
     this._wanted = true;
     this._hooks.started();
     this._unwatch = watchLifecycle({

@@ -38,7 +38,7 @@ export async function readPage(
   };
   for (;;) {
     if (signal?.aborted) throw new FanfareError('aborted');
-    await core.connection.connect();
+    await core.connection.use();
     try {
       const { messages, epoch, offset, more, gap } = await core.connection.ask(frame);
       const first: Frame | undefined = messages[0];
@@ -53,6 +53,8 @@ export async function readPage(
       };
     } catch (error) {
       if ((error as FanfareError).code !== 'network') throw error;
+      // Closed on purpose: what was asked before does not open it again.
+      if (core.connection.status.value.state === 'idle') throw new FanfareError('closed', undefined, { channel });
     }
   }
 }

@@ -91,7 +91,7 @@ export class ChannelPresence implements Presence {
     // Lost on the way or not connected yet: it is said again by whoever notices first, once for each link.
     while (this._entered === entered) {
       try {
-        await connection.connect();
+        await connection.use();
         return await this._say(entered);
       } catch (error) {
         if ((error as FanfareError).code === 'network' && connection.status.value.state !== 'failed') continue;

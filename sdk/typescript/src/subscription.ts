@@ -381,8 +381,11 @@ export class Subscription {
       }
       for (const page of pages) await add(page);
     } catch (error) {
-      if (!signal?.aborted) subscriber._error(error as FanfareError);
+      // Closed meanwhile: begun anew when there is a connection again.
+      if ((error as FanfareError).code === 'closed') subscriber._floor = undefined;
+      else if (!signal?.aborted) subscriber._error(error as FanfareError);
     }
+    if (subscriber._floor === undefined) return join([]);
     subscriber._placed?.(epoch, upTo, past.filter(item => '_message' in item).length);
     join(past);
   }

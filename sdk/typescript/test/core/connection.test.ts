@@ -222,6 +222,48 @@ describe('liveness', () => {
   });
 });
 
+describe('after it has failed', () => {
+  it('nothing but connect() opens it again', async () => {
+    const client = make();
+    (await live(client)).end(4403);
+    client.channel('b').subscribe(() => {});
+    await expect(client.channel('a').publish('n', 1)).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(client.channel('a').history().next()).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(client.channel('a').presence.enter()).rejects.toMatchObject({ code: 'forbidden' });
+    await pass(60_000);
+    expect([FakeSocket.all.length, client.status.value.state]).toEqual([1, 'failed']);
+    void client.connect();
+    await settle();
+    FakeSocket.last.welcome();
+    expect(FakeSocket.last.of('subscribe').map(frame => frame.channel)).toEqual(['a', 'b']);
+    await client.close();
+  });
+
+  it('and what was being read when it was closed does not open it either, and goes on later', async () => {
+    const client = make();
+    const socket = await live(client);
+    socket.message(5);
+    const seen: unknown[] = [];
+    client.channel('a').subscribe(m => seen.push(m.data), { since: 'e-3' });
+    await settle();
+    expect(socket.of('history').length).toBe(1);
+    await client.close();
+    await pass(60_000);
+    expect(FakeSocket.all.length).toBe(1);
+    void client.connect();
+    await settle();
+    FakeSocket.last.welcome();
+    FakeSocket.last.subscribed({ offset: 5, recovered: true });
+    await settle();
+    const page = [4, 5].map(offset => ({ channel: 'a', event: 'n', offset, data: offset, time: 0 }));
+    FakeSocket.last.ok(FakeSocket.last.of('history')[0], { messages: page, epoch: 'e', offset: 5, more: false });
+    await settle();
+    FakeSocket.last.message(6);
+    expect(seen).toEqual([4, 5, 6]);
+    await client.close();
+  });
+});
+
 describe('without a network', () => {
   it('is offline, and tries at once when the browser says that it is back', async () => {
     const scope = new EventTarget();
