@@ -305,7 +305,9 @@ async fn who_fell_off_the_log_of_a_conflating_namespace_gets_the_newest_of_every
             let frame = still.recv().await;
             if frame["type"] == "gap" {
                 assert_eq!(frame["reason"], "slow", "{frame}");
-                assert_eq!(frame["offset"], at, "told before anything is left out");
+                // Behind the first gap it has passed by keys that changed while it read.
+                let offset = frame["offset"].as_u64().unwrap();
+                assert!(if gaps == 0 { offset == at } else { offset >= at }, "gap {offset} after {at}");
                 gaps += 1;
                 newest.clear();
                 continue;
