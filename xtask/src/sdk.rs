@@ -39,7 +39,8 @@ pub fn run(root: &Path) -> Result<(), String> {
     if let Some(why) = missing(root) {
         return Err(why);
     }
-    tools::run(cargo(root).args(["build", "--quiet", "--package", "fanfare"]))?;
+    // `--workspace` although one program is wanted: another selection would be another set of features, and compile anew.
+    tools::run(cargo(root).args(["build", "--quiet", "--workspace", "--bin", "fanfare"]))?;
     tools::run(npm(root).args(["ci", "--no-audit", "--no-fund"]))?;
     for script in SCRIPTS {
         tools::run(npm(root).args(["run", "--silent"]).args(*script))?;
