@@ -60,6 +60,8 @@ fn load(directory: &Path, boot: &str) -> DiskSettings {
 #[test]
 fn child() {
     let Ok(directory) = std::env::var(CHILD) else { return };
+    // Ends the line that the test's name is on.
+    say("");
     let witness = Witness(Arc::new(|segment, len| say(&format!("sync {segment} {len}"))));
     let keep_every = Some(Duration::from_millis(20));
     let settings =
