@@ -257,5 +257,55 @@ async fn a_client_leased_by_another_user_is_a_conflict() {
     eve.refused(json!({ "type": "enter", "channel": channel }), "conflict").await;
     let put = server.request("PUT", &format!("/v1/channels/{channel}/presence")).bearer(&token::of("eve"));
     put.header("Fanfare-Session", session).json(&json!({})).send().await.problem(409, "conflict");
+    eve.refused(json!({ "type": "leave", "channel": channel }), "conflict").await;
+    let path = format!("/v1/channels/{channel}/presence");
+    let delete = server.request("DELETE", &path).bearer(&token::of("eve")).header("Fanfare-Session", session);
+    delete.send().await.problem(409, "conflict");
     assert_eq!(ada.ok(json!({ "type": "members", "channel": channel })).await["members"][0]["user"], "ada");
+}
+
+#[tokio::test]
+async fn another_open_connection_of_the_client_holds_what_a_lost_one_held() {
+    let server = Server::shared();
+    let channel = unique("open:");
+    let (mut watcher, _) = Ws::welcomed(server, &format!("/v1/ws?channel={channel}&presence=1")).await;
+    watcher.expect("subscribed").await;
+    watcher.expect("presence").await;
+    let target = format!("/v1/ws?session={}", unique("a-client-with-two-tabs-"));
+    let (mut first, _) = Ws::welcomed(server, &target).await;
+    first.ok(json!({ "type": "enter", "channel": channel })).await;
+    assert_eq!(watcher.expect("presence").await["action"], "enter");
+    first.cut();
+    let (mut second, _) = Ws::welcomed(server, &target).await;
+    tokio::time::sleep(GRACE * 2).await;
+    let page = watcher.ok(json!({ "type": "members", "channel": channel, "limit": 0 })).await;
+    assert_eq!(page["count"], 1, "the grace is over, and nobody left");
+    second.ok(json!({ "type": "leave", "channel": channel })).await;
+    assert_eq!(watcher.expect("presence").await["action"], "leave");
+}
+
+#[tokio::test]
+async fn who_polls_stays_a_member_between_polls_and_beyond_its_lease() {
+    let server = Server::shared();
+    let channel = unique("open:");
+    let session = unique("polling-client-session-");
+    let query = format!("channel={channel}&session={session}");
+    let entered = Request::new(server.address(), "PUT", &format!("/v1/presence?{query}"));
+    entered.json(&json!({ "data": 1 })).send().await.ok();
+    let count = async || {
+        let counts = server.get(&format!("/v1/presence?channel={channel}&limit=0")).send().await.ok();
+        counts["count"].as_u64().unwrap()
+    };
+    // Three leases long.
+    let start = std::time::Instant::now();
+    while start.elapsed() < std::time::Duration::from_secs(6) {
+        server.get(&format!("/v1/poll?{query}&since=&wait=0.3")).send().await.ok();
+        assert_eq!(count().await, 1, "after {:?}", start.elapsed());
+    }
+    within(async {
+        while count().await > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 }

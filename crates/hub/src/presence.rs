@@ -1,6 +1,6 @@
 //! Memberships held by this node's clients: leases on keys of a hidden channel.
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -10,21 +10,31 @@ use fanfare_protocol::{
 };
 use parking_lot::Mutex;
 
-use crate::{clock::unix_ms, hub::Hub, member};
+use crate::{clock::unix_ms, connection::Connection, directory::Listed, hub::Hub, member};
 
 /// Who holds a membership, and what falls due next.
 struct Membership {
     member: Member,
     /// Connections that hold it.
     holders: HashSet<u64>,
-    /// Held: when the lease is renewed. Not held: when it ends.
+    /// When its lease is renewed, or it ends.
     due: u64,
+    /// When it ends if nobody holds it. Until then its lease is renewed all the same: whoever polls holds it now and then only.
+    ends: u64,
     /// How long it lasts unheld.
     grace_ms: u64,
     /// Bytes that the budget counts for it.
     counted: usize,
     /// From before this node's start, and not renewed since: the broker ends it with its lease, if nobody comes back for it.
     adopted: bool,
+}
+
+impl Membership {
+    /// When to look at it again, its lease having been renewed now.
+    fn next_due(&self, now: u64, lease_ms: u64) -> u64 {
+        let renewal = now + lease_ms / 3;
+        if self.holders.is_empty() { renewal.min(self.ends) } else { renewal }
+    }
 }
 
 type Key = (ChannelName, ClientId);
@@ -38,6 +48,15 @@ fn weight(member: &Member) -> usize {
     ENTRY_BYTES + member.data.len() + info + member.user.as_ref().map_or(0, |user| user.len())
 }
 
+/// A membership belongs to the user who entered.
+fn same_user(member: &Member, user: Option<&Arc<str>>) -> Result<(), Problem> {
+    if member.user.as_ref() == user {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Conflict, "another user is present with this session")
+        .remedy("use a new session for another user"))
+}
+
 struct Table {
     /// What the memberships take of the hub's memory.
     budget: Arc<Budget>,
@@ -46,8 +65,9 @@ struct Table {
     by_client: HashMap<ClientId, HashSet<ChannelName>>,
     /// How many memberships of this node each channel has.
     by_channel: HashMap<ChannelName, usize>,
-    /// Open streams and polls of each client: they hold what the client entered over HTTP.
-    streams: HashMap<ClientId, HashSet<u64>>,
+    /// Open connections of each client, and polls that wait: they hold what the client entered over HTTP, and after the grace what a
+    /// connection held that was lost.
+    open: BTreeMap<(ClientId, u64), Option<Arc<str>>>,
     /// The node stops: who is lost now may come back to the next one.
     stopping: bool,
 }
@@ -64,6 +84,34 @@ pub struct Memberships {
 }
 
 impl Table {
+    /// The open connections of a client as this user.
+    fn open_of(&self, client: ClientId, user: Option<&Arc<str>>) -> HashSet<u64> {
+        let open = self.open.range((client, 0)..=(client, u64::MAX));
+        open.filter(|(_, by)| by.as_ref() == user).map(|((_, connection), _)| *connection).collect()
+    }
+
+    /// Has a connection hold the memberships of its client and user that are `which`.
+    fn hold(
+        &mut self,
+        connection: u64,
+        client: ClientId,
+        user: Option<&Arc<str>>,
+        which: impl Fn(&Membership) -> bool,
+    ) {
+        for channel in self.by_client.get(&client).cloned().unwrap_or_default() {
+            let key = (channel, client);
+            let Some(membership) = self.memberships.get_mut(&key) else { continue };
+            if membership.member.user.as_ref() != user || !which(membership) {
+                continue;
+            }
+            membership.holders.insert(connection);
+            if membership.adopted {
+                // Its lease has run since before the start.
+                self.set_due(&key, unix_ms());
+            }
+        }
+    }
+
     fn set_due(&mut self, key: &Key, due: u64) {
         if let Some(membership) = self.memberships.get_mut(key) {
             self.due.remove(&(membership.due, key.0.clone(), key.1));
@@ -135,7 +183,6 @@ impl Table {
         if held.is_none() {
             self.check_room(key, entering.connection.is_none(), &known)?;
         }
-        let streams = self.streams.get(&entering.client).cloned().unwrap_or_default();
         let member = Member {
             client: entering.client,
             user: entering.user,
@@ -143,6 +190,7 @@ impl Table {
             data: entering.data,
             entered_at: held.map(|held| held.0).or(known.entered_at).unwrap_or(now),
         };
+        let open = self.open_of(entering.client, member.user.as_ref());
         let counted = weight(&member);
         self.count(held.map_or(0, |held| held.1), counted)?;
         if held.is_none() {
@@ -152,6 +200,7 @@ impl Table {
             member: member.clone(),
             holders: HashSet::new(),
             due: 0,
+            ends: 0,
             grace_ms: entering.grace_ms,
             counted,
             adopted: false,
@@ -162,12 +211,17 @@ impl Table {
         membership.grace_ms = entering.grace_ms;
         membership.holders.extend(entering.connection);
         if entering.connection.is_none() {
-            membership.holders.extend(streams);
+            membership.holders.extend(open);
         }
-        let due = now + if membership.holders.is_empty() { entering.grace_ms } else { lease_ms / 3 };
+        membership.ends = now + entering.grace_ms;
+        let due = membership.next_due(now, lease_ms);
         self.set_due(key, due);
         self.by_client.entry(entering.client).or_default().insert(key.0.clone());
         Ok(member)
+    }
+
+    fn check_user(&self, key: &Key, user: Option<&Arc<str>>) -> Result<(), Problem> {
+        self.memberships.get(key).map_or(Ok(()), |membership| same_user(&membership.member, user))
     }
 
     fn adopt(&mut self, key: Key, member: Member, lease_ms: u64) {
@@ -177,9 +231,11 @@ impl Table {
         let (counted, now) = (weight(&member), unix_ms());
         // It is there whether or not it fits.
         self.budget.take(counted);
-        let holders = self.streams.get(&key.1).cloned().unwrap_or_default();
+        let holders = self.open_of(key.1, member.user.as_ref());
         let due = if holders.is_empty() { now + lease_ms } else { now };
-        let membership = Membership { member, holders, due, grace_ms: lease_ms, counted, adopted: true };
+        let ends = now + lease_ms;
+        let membership =
+            Membership { member, holders, due, ends, grace_ms: lease_ms, counted, adopted: true };
         self.due.insert((due, key.0.clone(), key.1));
         *self.by_channel.entry(key.0.clone()).or_default() += 1;
         self.by_client.entry(key.1).or_default().insert(key.0.clone());
@@ -228,7 +284,7 @@ impl Memberships {
             due: BTreeSet::new(),
             by_client: HashMap::new(),
             by_channel: HashMap::new(),
-            streams: HashMap::new(),
+            open: BTreeMap::new(),
             stopping: false,
         };
         Self { table: Mutex::new(table) }
@@ -237,35 +293,31 @@ impl Memberships {
     /// A connection has ended: what it alone held lasts for the grace.
     pub(crate) fn lost(&self, connection: u64, client: ClientId, now: u64) {
         let mut table = self.table.lock();
-        if let Some(streams) = table.streams.get_mut(&client) {
-            streams.remove(&connection);
-            if streams.is_empty() {
-                table.streams.remove(&client);
-            }
-        }
+        table.open.remove(&(client, connection));
         for channel in table.by_client.get(&client).cloned().unwrap_or_default() {
             let key = (channel, client);
             let Some(membership) = table.memberships.get_mut(&key) else { continue };
             if membership.holders.remove(&connection) && membership.holders.is_empty() {
-                let due = now + membership.grace_ms;
+                membership.ends = now + membership.grace_ms;
+                let due = membership.due.min(membership.ends);
                 table.set_due(&key, due);
             }
         }
     }
 
-    /// A stream or poll of a client begins: it holds what the client is a member of.
-    pub(crate) fn hold(&self, connection: u64, client: ClientId) {
+    /// A connection of a client is a user's from now on: when the grace of one that was lost is over, it holds what that held. What is left
+    /// from before this node's start it holds at once.
+    pub(crate) fn opened(&self, connection: u64, client: ClientId, user: Option<&Arc<str>>) {
         let mut table = self.table.lock();
-        table.streams.entry(client).or_default().insert(connection);
-        for channel in table.by_client.get(&client).cloned().unwrap_or_default() {
-            let key = (channel, client);
-            let Some(membership) = table.memberships.get_mut(&key) else { continue };
-            membership.holders.insert(connection);
-            if membership.adopted {
-                // Its lease has run since before the start.
-                table.set_due(&key, unix_ms());
-            }
-        }
+        table.open.insert((client, connection), user.cloned());
+        table.hold(connection, client, user, |membership| membership.adopted);
+    }
+
+    /// A stream or poll of a client begins: it holds what the client is a member of.
+    pub(crate) fn hold(&self, connection: u64, client: ClientId, user: Option<&Arc<str>>) {
+        let mut table = self.table.lock();
+        table.open.insert((client, connection), user.cloned());
+        table.hold(connection, client, user, |_| true);
     }
 
     /// Takes over a membership that the broker has from before this node's start.
@@ -281,9 +333,15 @@ impl Memberships {
                 break;
             }
             let key = (channel.clone(), client);
-            let held = table.memberships.get(&key).is_some_and(|m| !m.holders.is_empty());
-            if held {
-                table.set_due(&key, now + lease_ms / 3);
+            let unheld = table.memberships.get(&key).filter(|m| m.holders.is_empty() && now >= m.ends);
+            let user = unheld.map(|membership| membership.member.user.clone());
+            let open = user.map(|user| table.open_of(client, user.as_ref()));
+            if let (Some(open), Some(membership)) = (open, table.memberships.get_mut(&key)) {
+                membership.holders = open;
+            }
+            let lasting = table.memberships.get(&key).filter(|m| !m.holders.is_empty() || now < m.ends);
+            if let Some(next) = lasting.map(|membership| membership.next_due(now, lease_ms)) {
+                table.set_due(&key, next);
                 found.push(Due::Renew(channel, client));
             } else {
                 let gone = table.remove(&key);
@@ -329,10 +387,7 @@ impl Hub {
             let present = roster.map_or(0, |roster| usize::try_from(roster.count()).unwrap_or(usize::MAX));
             (known, present)
         };
-        if known.as_ref().is_some_and(|known| known.user != entering.user) {
-            return Err(Problem::new(Code::Conflict, "another user is present with this session")
-                .remedy("use a new session for another user"));
-        }
+        known.as_ref().map_or(Ok(()), |known| same_user(known, entering.user.as_ref()))?;
         let lease_ms = self.rules.presence_lease_ms();
         let most = Most {
             of_channel: self.rules.members_per_channel(),
@@ -349,20 +404,38 @@ impl Hub {
     /// Ends a membership now. False when the client is no member.
     ///
     /// # Errors
-    /// What the broker answers.
-    pub async fn leave(&self, channel: &ChannelName, client: ClientId) -> Result<bool, Problem> {
-        let removed = self.memberships.table.lock().remove(&(channel.clone(), client)).is_some();
-        self.end(channel, client, removed).await
+    /// `conflict` when another user holds it; what the broker answers.
+    pub async fn leave(
+        &self,
+        channel: &ChannelName,
+        client: ClientId,
+        user: Option<&Arc<str>>,
+    ) -> Result<bool, Problem> {
+        let removed = {
+            let mut table = self.memberships.table.lock();
+            let key = (channel.clone(), client);
+            table.check_user(&key, user)?;
+            table.remove(&key).is_some()
+        };
+        self.end(channel, client, user, removed).await
     }
 
     /// Tells of a membership's end; `removed` when it was this node's.
-    async fn end(&self, channel: &ChannelName, client: ClientId, removed: bool) -> Result<bool, Problem> {
+    async fn end(
+        &self,
+        channel: &ChannelName,
+        client: ClientId,
+        user: Option<&Arc<str>>,
+        removed: bool,
+    ) -> Result<bool, Problem> {
         let hidden = ChannelName::internal("presence", channel);
         if !removed {
             let joined = self.join(&hidden).await?;
-            if joined.0.lock().roster.as_ref().is_none_or(|roster| roster.get(client).is_none()) {
+            let state = joined.0.lock();
+            let Some(member) = state.roster.as_ref().and_then(|roster| roster.get(client)) else {
                 return Ok(false);
-            }
+            };
+            same_user(member, user)?;
         }
         self.append_member(&hidden, client, Data::NULL, None).await?;
         Ok(true)
@@ -371,26 +444,28 @@ impl Hub {
     /// A connection stops holding its client's membership by leaving; it ends unless another connection of the client holds it.
     ///
     /// # Errors
-    /// What the broker answers.
+    /// `conflict` when another user holds it; what the broker answers.
     pub async fn leave_as(
         &self,
         channel: &ChannelName,
         client: ClientId,
+        user: Option<&Arc<str>>,
         connection: u64,
     ) -> Result<bool, Problem> {
         let removed = {
             let mut table = self.memberships.table.lock();
             let key = (channel.clone(), client);
+            table.check_user(&key, user)?;
             if let Some(membership) = table.memberships.get_mut(&key) {
-                membership.holders.remove(&connection);
+                let held = membership.holders.remove(&connection);
                 if !membership.holders.is_empty() {
-                    return Ok(true);
+                    return Ok(held);
                 }
             }
             // Under the same lock, so that whoever enters meanwhile is not taken out.
             table.remove(&key).is_some()
         };
-        self.end(channel, client, removed).await
+        self.end(channel, client, user, removed).await
     }
 
     async fn append_member(
@@ -429,8 +504,14 @@ impl Hub {
     }
 
     /// A stream or poll of a client is open: it holds the client's memberships until [`Hub::disconnect`] or [`Hub::release_client`].
-    pub fn hold_client(&self, connection: u64, client: ClientId) {
-        self.memberships.hold(connection, client);
+    pub fn hold_client(&self, connection: u64, client: ClientId, user: Option<&Arc<str>>) {
+        self.memberships.hold(connection, client, user);
+    }
+
+    /// Whose connection this is, as the directory lists it: also after it has become another user's.
+    pub fn identify(&self, connection: &Arc<Connection>, listed: Listed) {
+        self.memberships.opened(connection.id, listed.client, listed.identity.user.as_ref());
+        self.directory.put(connection, listed);
     }
 
     /// The node stops: whoever is lost from now on stays a member until the lease ends, and may come back to the node that starts next.
@@ -546,13 +627,13 @@ mod tests {
     fn what_was_there_before_the_start_is_renewed_once_somebody_holds_it_and_else_left_to_its_lease() {
         let budget = Arc::new(Budget::new(1 << 20));
         let memberships = Memberships::new(budget.clone());
-        memberships.hold(7, client(1));
+        memberships.hold(7, client(1), None);
         let early = adopt(&memberships, 1);
         let late = adopt(&memberships, 2);
         adopt(&memberships, 3);
         assert_eq!(due(&memberships, 100), ["renew"], "its stream is open already");
         assert!(memberships.table.lock().renewed(&early, false).is_none());
-        memberships.hold(8, client(2));
+        memberships.hold(8, client(2), None);
         assert_eq!(due(&memberships, 100), ["renew"], "at once, for its lease may soon be over");
         assert!(
             memberships.table.lock().renewed(&late, true).is_none(),
@@ -565,6 +646,52 @@ mod tests {
         memberships.lost(7, client(1), unix_ms());
         assert_eq!(due(&memberships, 60_002), ["end"]);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn who_polls_now_and_then_stays_and_its_lease_is_renewed() {
+        let memberships = Memberships::new(Arc::new(Budget::new(1 << 20)));
+        let channel = ChannelName::parse("a").unwrap();
+        let entering = Entering {
+            client: client(1),
+            user: None,
+            info: None,
+            data: Data::NULL,
+            connection: None,
+            grace_ms: 30_000,
+        };
+        let known = Known { entered_at: None, present: 0, most: MOST };
+        memberships.table.lock().enter(&(channel, client(1)), known, entering, 30_000).unwrap();
+        let start = unix_ms();
+        let mut last_renewal = 0;
+        for second in 1..=120 {
+            // A poll a second, none at the moment of the tick.
+            memberships.hold(second, client(1), None);
+            memberships.lost(second, client(1), start + second * 1000);
+            for due in memberships.take_due(start + second * 1000, 30_000) {
+                assert!(matches!(due, Due::Renew(..)), "second {second}");
+                last_renewal = second;
+            }
+            assert!(second - last_renewal <= 11, "second {second}: not renewed since {last_renewal}");
+        }
+        let ends = |ms: u64| {
+            memberships.take_due(start + 120_000 + ms, 30_000).iter().any(|due| matches!(due, Due::End(..)))
+        };
+        assert!(!ends(29_000), "nobody has polled for a while");
+        assert!(ends(30_000), "nobody has polled for the whole time");
+    }
+
+    #[test]
+    fn another_open_connection_of_the_client_holds_what_a_lost_one_held_once_the_grace_is_over() {
+        let memberships = Memberships::new(Arc::new(Budget::new(1 << 20)));
+        memberships.opened(0, client(1), None);
+        enter(&memberships, "a", 1, "1").unwrap();
+        let now = unix_ms();
+        memberships.lost(0, client(1), now);
+        memberships.opened(8, client(1), None);
+        assert_eq!(due(&memberships, 60_000), ["renew"], "its grace is over, and it came back");
+        memberships.lost(8, client(1), now);
+        assert_eq!(due(&memberships, 120_000), ["end"]);
     }
 
     #[test]

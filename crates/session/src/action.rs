@@ -146,6 +146,8 @@ pub enum HubCall {
         ticket: Ticket,
         /// The channel.
         channel: ChannelName,
+        /// Who asks.
+        user: Option<Arc<str>>,
     },
     /// Who this connection is now, for lists and revocation; nothing is delivered after `identity.expires_at`.
     Identify {

@@ -260,16 +260,16 @@ impl Session {
                 .remedy("nothing to do"));
         }
         self.forget_membership(channel);
-        let channel = channel.clone();
-        self.ask(reference.clone(), Asked::Leave, |ticket| HubCall::Leave { ticket, channel });
+        let (channel, user) = (channel.clone(), self.identity.user.clone());
+        self.ask(reference.clone(), Asked::Leave, |ticket| HubCall::Leave { ticket, channel, user });
         Ok(())
     }
 
     /// Leaves where this connection is a member, without a word to the client.
     pub(crate) fn leave_quietly(&mut self, channel: &ChannelName) {
         if self.forget_membership(channel) {
-            let channel = channel.clone();
-            self.ask(None, Asked::QuietLeave, |ticket| HubCall::Leave { ticket, channel });
+            let (channel, user) = (channel.clone(), self.identity.user.clone());
+            self.ask(None, Asked::QuietLeave, |ticket| HubCall::Leave { ticket, channel, user });
         }
     }
 

@@ -181,7 +181,7 @@ impl SimHub {
                 self.connections.get_mut(&id)?.members.insert(channel);
                 HubEvent::Entered(ticket, Ok(()))
             }
-            HubCall::Leave { ticket, channel } => {
+            HubCall::Leave { ticket, channel, .. } => {
                 let was = self.connections.get_mut(&id)?.members.remove(&channel);
                 let none = || Problem::new(Code::NotFound, "no member");
                 HubEvent::Entered(ticket, if was { Ok(()) } else { Err(none()) })

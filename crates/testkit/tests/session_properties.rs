@@ -288,7 +288,7 @@ impl Watch {
             HubCall::Members { ticket, channel, .. } => {
                 (*ticket, channel.clone(), None, Some(Right::Presence))
             }
-            HubCall::Leave { ticket, channel } => (*ticket, channel.clone(), None, None),
+            HubCall::Leave { ticket, channel, .. } => (*ticket, channel.clone(), None, None),
         };
         if let Some(right) = right {
             assert!(self.may(right, &channel), "without the right to {}: {call:?}", right.name());

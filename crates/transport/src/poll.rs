@@ -67,7 +67,7 @@ struct Held<'a> {
 impl<'a> Held<'a> {
     fn new(node: &'a Node, caller: &Caller) -> Self {
         let connection = node.hub.number();
-        node.hub.hold_client(connection, caller.client);
+        node.hub.hold_client(connection, caller.client, caller.identity.user.as_ref());
         Self { node, connection, client: caller.client }
     }
 }

@@ -82,7 +82,8 @@ pub async fn leave(
 ) -> Answer {
     with_session(&caller)?;
     who::may(&app, &caller, Right::Enter, &channel)?;
-    if app.node.rules.presence(&channel) && app.node.hub.leave(&channel, caller.client).await? {
+    let user = caller.identity.user.as_ref();
+    if app.node.rules.presence(&channel) && app.node.hub.leave(&channel, caller.client, user).await? {
         return Ok(answer::json(json::reply(&Reply::Done)));
     }
     Err(Problem::new(Code::NotFound, format!("this client is no member of {channel}"))

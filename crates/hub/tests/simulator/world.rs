@@ -293,7 +293,7 @@ impl World {
         };
         self.jobs.push(Box::pin(async move {
             let done = match leave {
-                true => hub.leave(&channel, entering.client).await.map(|_| ()),
+                true => hub.leave(&channel, entering.client, None).await.map(|_| ()),
                 false => hub.enter(&channel, entering).await,
             };
             done.unwrap();

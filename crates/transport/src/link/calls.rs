@@ -86,11 +86,11 @@ impl Link {
                     Answer::Hub(HubEvent::Entered(ticket, entered))
                 });
             }
-            HubCall::Leave { ticket, channel } => {
+            HubCall::Leave { ticket, channel, user } => {
                 let turn = self.membership_turn();
                 self.later(async move {
                     let _turn = turn.lock().await;
-                    let left = hub.leave_as(&channel, connection.client, connection.id).await;
+                    let left = hub.leave_as(&channel, connection.client, user.as_ref(), connection.id).await;
                     let none = || Problem::new(Code::NotFound, "not a member");
                     Answer::Hub(HubEvent::Entered(
                         ticket,
@@ -110,7 +110,7 @@ impl Link {
                     transport: self.transport.name(),
                     connected_at: self.since,
                 };
-                hub.directory().put(&connection, listed);
+                hub.identify(&connection, listed);
             }
         }
     }

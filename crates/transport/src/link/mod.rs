@@ -86,7 +86,7 @@ impl Link {
         let Plan { transport, format, form, caller, request, refused, parts, .. } = plan;
         let connection = node.hub.connect(form, caller.client, socket);
         if transport != Transport::WebSocket {
-            node.hub.hold_client(connection.id, caller.client);
+            node.hub.hold_client(connection.id, caller.client, caller.identity.user.as_ref());
         }
         let opening = Opening {
             session: caller.session,
