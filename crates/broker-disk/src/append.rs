@@ -5,6 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
 };
 
 use fanfare_broker::{Append, Appending};
@@ -43,8 +44,30 @@ enum Queued {
     Later(Awaited<Result<Published, Problem>>),
 }
 
+/// Tells the writer that something waits; at the latest when it is dropped.
+struct Nudge(Arc<Shared>);
+
+impl Drop for Nudge {
+    fn drop(&mut self) {
+        self.0.queue.tell();
+    }
+}
+
+/// Returns behind the work that is ready, in any executor: so that publications that came together are one commit.
+async fn behind_what_is_ready() {
+    let mut first = true;
+    std::future::poll_fn(|cx| {
+        if std::mem::take(&mut first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
 /// Queues a message.
-pub(crate) fn append(shared: &Shared, ids: &ServerIds, append: Append) -> Appending {
+pub(crate) fn append(shared: &Arc<Shared>, ids: &ServerIds, append: Append) -> Appending {
     shared.see(append.unix_ms);
     let policy = shared.policies.policy(&append.publish.channel);
     let (ephemeral, ack) = (append.publish.ephemeral, append.publish.ack.unwrap_or(policy.ack));
@@ -54,7 +77,14 @@ pub(crate) fn append(shared: &Shared, ids: &ServerIds, append: Append) -> Append
     }
     match queue(shared, draft, &shared.context_of(policy), ack) {
         Queued::Now(result) => Appending::ready(result),
-        Queued::Later(awaited) => Appending::Pending(Box::pin(async move { over(awaited.await) })),
+        Queued::Later(awaited) => {
+            let nudge = Nudge(shared.clone());
+            Appending::Pending(Box::pin(async move {
+                behind_what_is_ready().await;
+                drop(nudge);
+                over(awaited.await)
+            }))
+        }
     }
 }
 
@@ -114,7 +144,7 @@ fn queue_in(
     let message = entry.message.clone();
     let published = Published { position: Some(position), id: message.id.clone(), duplicate: false };
     let (pending, awaited) = pending(channel, What::Message(Box::new(entry)), published, ack);
-    if let Err(problem) = shared.queue.push(pending) {
+    if let Err(problem) = shared.queue.push_quietly(pending) {
         if first {
             log.number = 0;
         }
@@ -163,7 +193,7 @@ fn duplicate(
         return Queued::Now(Ok(published));
     }
     let (pending, awaited) = pending(channel, What::Fence, published, ack);
-    match shared.queue.push(pending) {
+    match shared.queue.push_quietly(pending) {
         Ok(()) => Queued::Later(awaited),
         Err(problem) => Queued::Now(Err(problem)),
     }

@@ -83,6 +83,8 @@ impl Pending {
 struct State {
     pending: Vec<Pending>,
     bytes: usize,
+    /// The writer has been told that something waits.
+    told: bool,
     /// Why nothing is taken, if so.
     refusing: Option<Refusing>,
     closed: bool,
@@ -115,6 +117,16 @@ impl Queue {
     /// # Errors
     /// `unavailable` when the disk does not keep up or does not work, `draining` when it is over.
     pub fn push(&self, pending: Pending) -> Result<(), Problem> {
+        self.push_quietly(pending)?;
+        self.tell();
+        Ok(())
+    }
+
+    /// Queues something of which the writer is told later, by [`Queue::tell`].
+    ///
+    /// # Errors
+    /// As [`Queue::push`].
+    pub fn push_quietly(&self, pending: Pending) -> Result<(), Problem> {
         let mut state = self.state.lock();
         match state.refusing {
             None if state.bytes > self.limit => return Err(behind()),
@@ -128,25 +140,35 @@ impl Queue {
         }
         state.bytes += pending.bytes();
         state.pending.push(pending);
-        if state.pending.len() == 1 {
+        Ok(())
+    }
+
+    /// Tells the writer that something waits, if it was not told yet.
+    pub fn tell(&self) {
+        let mut state = self.state.lock();
+        if !state.told && !state.pending.is_empty() {
+            state.told = true;
             self.more.notify_one();
         }
-        Ok(())
     }
 
     /// Takes everything that waits, or nothing after `patience`. None when it is over.
     pub fn take(&self, patience: Duration) -> Option<Vec<Pending>> {
         let deadline = Instant::now() + patience;
         let mut state = self.state.lock();
-        while state.pending.is_empty() {
-            if state.closed {
+        while !state.told {
+            if state.closed && state.pending.is_empty() {
                 return None;
+            }
+            if state.closed {
+                break;
             }
             if self.more.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
         state.bytes = 0;
+        state.told = false;
         Some(std::mem::take(&mut state.pending))
     }
 
@@ -155,6 +177,7 @@ impl Queue {
         let mut state = self.state.lock();
         state.refusing.get_or_insert(Refusing::Failing);
         state.bytes = 0;
+        state.told = false;
         std::mem::take(&mut state.pending)
     }
 
