@@ -3,6 +3,7 @@
 //! Pure: no IO, no clock. The wire contract is `docs/protocol.md`.
 #![deny(clippy::indexing_slicing)]
 
+pub mod args;
 pub mod client;
 pub mod code;
 pub mod codec;
@@ -24,6 +25,7 @@ mod request;
 pub mod rights;
 mod sink;
 
+pub use args::Args;
 pub use client::{ClientId, SessionId};
 pub use code::Code;
 pub use codec::{Decoded, Format, Rejected};

@@ -1,6 +1,7 @@
 //! Tokio drivers: WebSocket, SSE, stream, poll.
 
 pub mod access;
+pub mod application;
 mod arrival;
 pub mod authorizer;
 mod body;
@@ -20,6 +21,7 @@ mod routes;
 mod socket;
 
 pub use access::Caller;
+pub use application::{Application, End, Handshake, Later, Peer, Visit};
 pub use authorizer::{Asker, Authorizer, Decision, ask_reading};
 pub use head::HeadEnd;
 pub use lean::{Accepted, Lean, accept};

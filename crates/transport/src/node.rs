@@ -1,6 +1,6 @@
 //! What every transport needs of the node it runs on.
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -9,7 +9,7 @@ use fanfare_hub::{Hub, HubRules};
 use fanfare_protocol::{Code, Problem, code::TABLE};
 use fanfare_session::Rules;
 
-use crate::authorizer::Authorizer;
+use crate::{application::Application, authorizer::Authorizer};
 
 /// Configuration as transports see it, read anew at each use. Sizes in bytes, times in milliseconds.
 pub trait NodeRules: Rules + HubRules {
@@ -57,6 +57,7 @@ pub struct Node {
     /// Polls that wait.
     pub(crate) parked: AtomicUsize,
     draining: AtomicBool,
+    application: OnceLock<Arc<dyn Application>>,
 }
 
 impl Node {
@@ -77,7 +78,19 @@ impl Node {
             errors: Errors::default(),
             parked: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            application: OnceLock::new(),
         })
+    }
+
+    /// The application whose handlers clients' events go to; none where a node is made without.
+    pub fn application(&self) -> Option<&Arc<dyn Application>> {
+        self.application.get()
+    }
+
+    /// Gives the node its application, once, before it has connections; a second one is not taken.
+    pub fn set_application(&self, application: Arc<dyn Application>) {
+        // The first one stays.
+        drop(self.application.set(application));
     }
 
     /// Polls that wait: connections of the hub, each in the hands of an HTTP server.
