@@ -3,7 +3,6 @@
 //! Lock order: registry -> channel -> shard -> connection. The broker is never called with one of these locks held, and no lock is held
 //! across an await.
 
-mod adopt;
 mod assemble;
 mod audience;
 mod beginning;
@@ -16,7 +15,6 @@ mod fallen;
 mod form;
 mod hub;
 mod maintain;
-mod member;
 mod newest;
 mod page;
 mod place;
@@ -28,7 +26,6 @@ mod reader;
 mod readers;
 mod registry;
 mod replay;
-mod roster;
 mod round;
 mod segment;
 mod shard;
@@ -40,6 +37,8 @@ mod test_support;
 mod wheel;
 mod window;
 mod write;
+
+use presence::roster;
 
 pub use clock::unix_ms;
 pub use connection::{Connection, Notice, Pulled, Socket};

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::{DEPARTURES, Roster};
 use crate::{
-    Form, member,
+    Form,
+    presence::member,
     test_support::{Counting, client, message},
 };
 

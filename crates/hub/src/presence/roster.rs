@@ -8,9 +8,9 @@ use fanfare_protocol::{
     ChannelName, ClientId, Data, Epoch, Event, Member, Message, Presence, PresenceAction, event::MembersPage,
 };
 
+use super::member;
 use crate::{
     form::Form,
-    member,
     page::PAGE_BYTES,
     place::Place,
     segment::{Entry, SEGMENT_BYTES, Segment},

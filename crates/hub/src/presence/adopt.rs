@@ -2,7 +2,8 @@
 use fanfare_broker::Keyed;
 use fanfare_protocol::{ChannelName, ClientId, Problem};
 
-use crate::{hub::Hub, member};
+use super::member;
+use crate::hub::Hub;
 
 const PREFIX: &str = "$presence:";
 /// Channels and members read at once.
