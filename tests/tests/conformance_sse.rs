@@ -276,3 +276,25 @@ async fn comments_keep_a_quiet_stream_alive_and_the_cursor_moves() {
 async fn sse_block(sse: &mut Sse) -> Block {
     sse.read().await.unwrap()
 }
+
+/// What no lean driver serves: a page of another origin, and a later request of a connection that was kept.
+#[tokio::test]
+async fn an_http_servers_streams_get_ephemeral_messages_too() {
+    let server = Server::shared();
+    let channel = unique("open:");
+    let page = server.get(&format!("/v1/sse?channel={channel}")).header("Origin", "https://app.example");
+    let (mut sse, _) = Sse::subscribed(page).await;
+    let cursors =
+        server.get(&format!("/v1/sse?channel={channel}&rate=20")).header("Origin", "https://app.example");
+    let (mut cursors, _) = Sse::subscribed(cursors).await;
+    for n in 0..3 {
+        server.publish(&channel, json!({ "event": "typing", "data": n, "ephemeral": true })).await;
+        server.publish(&channel, json!({ "event": "say", "data": n })).await;
+        for (name, id) in [("typing", false), ("say", true)] {
+            for sse in [&mut sse, &mut cursors] {
+                let block = sse.expect(name).await;
+                assert_eq!((block.data.as_deref(), block.id.is_some()), (Some(&*n.to_string()), id));
+            }
+        }
+    }
+}

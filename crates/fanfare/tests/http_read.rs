@@ -147,3 +147,37 @@ async fn a_channel_that_is_not_keyed_has_no_snapshot() {
     let server = Server::closed();
     server.get("/v1/channels/plain:a/snapshot").await.refused(400, "bad_request");
 }
+
+#[tokio::test]
+async fn a_page_counts_as_memory_until_it_is_read_and_is_refused_when_there_is_none() {
+    let server = Server::closed();
+    let pad = "x".repeat(900);
+    for _ in 0..50 {
+        server.publish("open:big", &format!(r#"{{"data":"{pad}"}}"#)).await;
+    }
+    let budget = server.node.hub.budget().clone();
+    let before = budget.used();
+    let mut unread = Vec::new();
+    for path in ["/v1/messages?channel=open:big", "/v1/poll?channel=open:big&last=100"] {
+        for _ in 0..5 {
+            let response = server.open(http_support::request(&format!("GET {path}"), &[], "")).await;
+            assert_eq!(response.status(), 200);
+            unread.push(response);
+        }
+    }
+    assert!(budget.used() - before >= 10 * 50 * 900, "{} bytes", budget.used() - before);
+    budget.set_limit(budget.used() + 1000);
+    server.get("/v1/messages?channel=open:big").await.refused(503, "unavailable");
+    server.get("/v1/poll?channel=open:big&last=100").await.refused(503, "unavailable");
+    assert_eq!(data(&server.get("/v1/messages?channel=open:small").await.ok()).len(), 0, "small ones pass");
+    // Whoever holds a piece of it holds all of it.
+    let page = unread.pop().unwrap().into_body();
+    drop(unread);
+    let mut page = axum::body::to_bytes(page, usize::MAX).await.unwrap();
+    let rest = page.split_off(page.len() - 10);
+    drop(page);
+    assert!(budget.used() - before >= 50 * 900);
+    drop(rest);
+    assert_eq!(budget.used(), before);
+    server.get("/v1/messages?channel=open:big").await.ok();
+}

@@ -14,7 +14,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// What follows the reader's cursor in these segments, without what it skips. Ephemeral messages are kept only for a reader that
-    /// stands at the head.
+    /// stands at the head, be it that it waits for its connection's turn.
     pub fn assemble<'a>(
         form: Form,
         segments: impl IntoIterator<Item = &'a Segment>,

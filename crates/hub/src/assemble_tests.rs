@@ -25,6 +25,7 @@ fn reader(form: Form) -> Reader {
         epoch: epoch(),
         cursor: Place::at(2),
         state: State::InStep,
+        kept_up: 0,
         skip: None,
         keyed: None,
         paced: None,

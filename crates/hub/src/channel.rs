@@ -122,12 +122,12 @@ impl Channel {
     pub fn rejoin(&self, connection: &Arc<Connection>, key: ReaderKey) -> bool {
         let state = self.lock();
         let Some(tail) = &state.tail else { return false };
-        let (epoch, head) = (tail.epoch(), tail.head());
+        let (epoch, held) = (tail.epoch(), (tail.start(), tail.head()));
         let Some(shard) = connection.shard_of(key) else { return true };
         let mut shard_state = shard.state.lock();
         // Under the shard lock: a round that is about to end looks for readers that are owed something under it, after it has said so.
         let running = shard.running.load(Ordering::Acquire);
-        match connection.join_at(key, epoch, head, shard_state.at, running) {
+        match connection.join_at(key, epoch, held, shard_state.at, running) {
             Rejoined::Yes => true,
             Rejoined::No => false,
             Rejoined::Owed(until) => {

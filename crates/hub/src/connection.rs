@@ -23,6 +23,11 @@ pub trait Socket: Send + Sync + 'static {
     /// # Errors
     /// `WouldBlock`, or whatever ends the connection.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Whether only the driver writes: then a round wakes it and offers nothing.
+    fn is_pulled(&self) -> bool {
+        false
+    }
 }
 
 /// A transport that is asked for its bytes (HTTP bodies, TLS, tests): rounds only wake it.
@@ -32,6 +37,10 @@ pub struct Pulled;
 impl Socket for Pulled {
     fn try_write(&self, _: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn is_pulled(&self) -> bool {
+        true
     }
 }
 
@@ -89,6 +98,8 @@ pub struct Out {
     revoked: bool,
     /// The socket took less than it was offered; the driver waits for it.
     pub(crate) blocked: bool,
+    /// How often output has waited for the client, from 1: see [`Reader::kept_up`].
+    pub(crate) stalls: u32,
     /// The socket accepted bytes since this was last asked.
     pub(crate) accepted: bool,
     notices: Vec<Notice>,
@@ -121,6 +132,7 @@ impl Connection {
             expires: u64::MAX,
             revoked: false,
             blocked: false,
+            stalls: 1,
             accepted: false,
             notices: Vec::new(),
             elements: None,
@@ -246,6 +258,12 @@ impl Connection {
             }
         }
         self.wake();
+    }
+
+    /// Output waits for the client: readers that are behind no longer stand at the head.
+    pub fn stalled(&self) {
+        let mut out = self.lock();
+        out.stalls = out.stalls.wrapping_add(1).max(1);
     }
 
     /// Whether the socket accepted bytes since this was last asked.

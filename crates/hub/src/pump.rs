@@ -112,6 +112,8 @@ struct View {
     paced: Option<Option<Pass>>,
     snapshot: bool,
     present: Option<PresentPhase>,
+    /// It stands at the head but for its connection's turn.
+    kept_up: bool,
 }
 
 /// What one step found.
@@ -169,6 +171,7 @@ impl Connection {
                     paced: reader.paced.as_ref().map(|paced| paced.pass),
                     snapshot: reader.snapshot,
                     present: reader.present,
+                    kept_up: reader.kept_up == out.stalls,
                 };
                 (key, view)
             };
@@ -230,7 +233,8 @@ impl Connection {
             };
         }
         if let Some(pass @ None) = &mut view.paced {
-            *pass = Some(Pass::new(Place::at(tail.head().offset)));
+            let head = tail.head();
+            *pass = Some(Pass::new(if view.kept_up { head } else { Place::at(head.offset) }));
         }
         if let Some(phase) = view.keyed {
             return Source::Fetch(Range::Keyed(Keyed {
@@ -282,7 +286,7 @@ impl Connection {
             segments.iter().map(|segment| &**segment),
             reader,
             out.elements.as_deref(),
-            false,
+            reader.kept_up == out.stalls,
         );
         let count = batch.units.len();
         out.mark_sent(key, count);
@@ -419,6 +423,7 @@ impl Connection {
         if let Some(reader) = out.reader_mut(slow.key) {
             reader.epoch = to.epoch;
             reader.cursor = Place::at(to.offset);
+            reader.kept_up = 0;
             reader.keyed = keyed;
             if let Some(paced) = &mut reader.paced {
                 paced.pass = None;
@@ -499,6 +504,12 @@ fn newest(tail: &mut Tail, form: Form, view: &View, until: Place) -> Source {
     }
     match tail.conflate(form, view.cursor, until, READ_BYTES) {
         Some(segment) => Source::Segments(vec![Arc::new(segment)]),
+        // Nothing but ephemeral messages that are gone.
+        None if view.cursor.offset >= until.offset => {
+            let mut nothing = Segment::new(view.epoch, view.cursor, 0);
+            nothing.to = until;
+            Source::Segments(vec![Arc::new(nothing)])
+        }
         None => Source::Fetch(Range::Newest(ReadNewest {
             after: Position { epoch: view.epoch, offset: view.cursor.offset },
             until: until.offset,

@@ -123,6 +123,9 @@ pub struct Reader {
     pub cursor: Place,
     /// In step, behind or held.
     pub state: State,
+    /// How often output had waited for the client when this reader, having all there was, began to wait for its connection's turn; 0: it had
+    /// not all there was. While the count is the same it stands at the head as much as who is in step: ephemeral messages are for it too.
+    pub kept_up: u32,
     /// Messages of this origin are passed over (`echo=0`).
     pub skip: Option<ClientId>,
     /// Reads the newest per key first.

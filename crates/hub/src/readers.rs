@@ -13,15 +13,16 @@ use crate::{
 };
 
 impl Connection {
-    /// Enters a reader, held until [`Connection::release`]. None when the connection has ended.
-    pub(crate) fn insert(&self, make: impl FnOnce(u32) -> Reader) -> Option<ReaderKey> {
+    /// Enters a reader, held until [`Connection::release`]. `at_head`: there is no past for it to read first. None when the connection has ended.
+    pub(crate) fn insert(&self, at_head: bool, make: impl FnOnce(u32) -> Reader) -> Option<ReaderKey> {
         let mut out = self.lock();
         if out.life != Life::Open {
             return None;
         }
         out.generation += 1;
         let generation = out.generation;
-        let reader = Some(Box::new(make(generation)));
+        let kept_up = if at_head { out.stalls } else { 0 };
+        let reader = Some(Box::new(Reader { kept_up, ..make(generation) }));
         let slot = match out.readers.iter().position(Option::is_none) {
             Some(slot) => {
                 if let Some(place) = out.readers.get_mut(slot) {
@@ -67,19 +68,20 @@ impl Connection {
         &self,
         key: ReaderKey,
         epoch: Epoch,
-        head: Place,
+        (start, head): (Place, Place),
         at: Place,
         running: bool,
     ) -> Rejoined {
         let mut out = self.lock();
+        let stalls = out.stalls;
         let Some(reader) = out.reader_mut(key) else { return Rejoined::Yes };
         let unread = reader.keyed.is_some() || reader.present.is_some();
         if reader.epoch != epoch || unread || reader.state != State::Behind {
             return if reader.state == State::InStep { Rejoined::Yes } else { Rejoined::No };
         }
         if reader.cursor.offset == head.offset {
-            // At the head but for ephemeral messages, which it did not hear in time.
-            reader.cursor = head;
+            // At the head but for ephemeral messages: those that it did not hear in time, or that are gone.
+            reader.cursor = if reader.kept_up == stalls { reader.cursor.max(start) } else { head };
         }
         let mut owed = None;
         if let Some(paced) = &mut reader.paced {
@@ -142,7 +144,8 @@ impl Connection {
     pub(crate) fn fall_behind(&self, key: ReaderKey, ticked: bool) {
         let mut out = self.lock();
         if out.reader(key).is_some_and(|reader| reader.state == State::InStep) {
-            out.set_behind(key, &self.counters, ticked);
+            let blocked = out.blocked;
+            out.set_behind(key, &self.counters, ticked, blocked);
             drop(out);
             self.wake();
         }
@@ -191,7 +194,9 @@ impl Out {
         }
     }
 
-    pub(crate) fn set_behind(&mut self, key: ReaderKey, counters: &Counters, ticked: bool) {
+    /// A reader that is in step goes on by itself. `blocked`: output waited for the client before.
+    pub(crate) fn set_behind(&mut self, key: ReaderKey, counters: &Counters, ticked: bool, blocked: bool) {
+        let kept_up = if blocked { 0 } else { self.stalls };
         if let Some(reader) = self.reader_mut(key) {
             if let Some(paced) = &mut reader.paced {
                 paced.ticked = ticked;
@@ -200,6 +205,7 @@ impl Out {
                 counters.behind.inc();
             }
             reader.state = State::Behind;
+            reader.kept_up = kept_up;
             self.behind.push_back(key);
         }
     }

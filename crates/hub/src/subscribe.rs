@@ -173,7 +173,7 @@ impl Hub {
             after: Position { epoch, offset: beginning.after.unwrap_or(head.offset) },
             reason,
         });
-        let key = connection.insert(|generation| Reader {
+        let key = connection.insert(cursor == head, |generation| Reader {
             name: name.clone(),
             channel: channel.clone(),
             shard: shard.clone(),
@@ -182,6 +182,7 @@ impl Hub {
             epoch,
             cursor,
             state: State::Held,
+            kept_up: 0,
             skip,
             keyed: beginning.keyed,
             paced: shard.window().map(|window| Box::new(Paced::new(window))),
@@ -214,7 +215,7 @@ impl Hub {
             return Err(Problem::new(Code::Unavailable, "presence is not ready"));
         };
         let epoch = tail.epoch();
-        let key = connection.insert(|generation| Reader {
+        let key = connection.insert(false, |generation| Reader {
             name: of.clone(),
             channel: hidden.clone(),
             shard: shard.clone(),
@@ -223,6 +224,7 @@ impl Hub {
             epoch,
             cursor: Place::default(),
             state: State::Held,
+            kept_up: 0,
             skip: None,
             keyed: None,
             paced: None,

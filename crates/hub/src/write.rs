@@ -54,8 +54,10 @@ impl Connection {
         let clear = out.control.is_empty() && !out.blocked && unix_ms < out.expires.min(reader.until);
         // What changed among members is told in one piece: a reader that joined inside it asks the roster for its own.
         let inside = reader.kind == Kind::Members && cursor > segment.from;
-        if !clear || inside || reader.epoch != segment.epoch || cursor < segment.from {
-            out.set_behind(key, &self.counters, true);
+        let blocked = out.blocked;
+        let pulled = self.socket.is_pulled();
+        if !clear || inside || pulled || reader.epoch != segment.epoch || cursor < segment.from {
+            out.set_behind(key, &self.counters, true, blocked);
             drop(guard);
             self.wake();
             return Given::Behind;
@@ -87,7 +89,7 @@ impl Connection {
                 if stop == Stop::Dead {
                     out.life = Life::Dead;
                 } else {
-                    out.set_behind(key, &self.counters, true);
+                    out.set_behind(key, &self.counters, true, blocked);
                 }
                 drop(guard);
                 self.wake();

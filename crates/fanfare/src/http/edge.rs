@@ -1,4 +1,5 @@
-//! What every request passes, whatever it asks: the host check of development mode, CORS, and the count of errors.
+//! What every request passes, whatever it asks: the host check of development mode, CORS, the count of errors,
+//! and the memory of answers.
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -8,7 +9,7 @@ use fanfare_protocol::{Code, Problem};
 use fanfare_transport::{Node, Refusal, access};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
-use super::{Shared, answer};
+use super::{Shared, answer, hold};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
 const REQUEST_HEADERS: HeaderValue =
@@ -26,7 +27,10 @@ pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> R
         Err(problem) => Refusal(problem).into_response(),
         Ok(()) if head_bytes(&parts) > app.node.rules.transport().header_bytes => answer::large_head(),
         Ok(()) if is_preflight(&parts) => preflight(origin.is_some()),
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Ok(()) => {
+            let response = next.run(Request::from_parts(parts, body)).await;
+            hold::hold(app.node.hub.budget(), response).await
+        }
     };
     // Counted where the code is known; a WebSocket's own errors are its session's.
     if let Some(code) = response.extensions().get::<Code>() {

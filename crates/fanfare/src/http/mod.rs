@@ -8,6 +8,7 @@ mod body;
 mod demos;
 mod edge;
 mod health;
+mod hold;
 mod metrics;
 mod page;
 mod presence;

@@ -42,6 +42,9 @@ impl Link {
             self.blocked = waits;
             self.session.handle_sign(now(), if waits { Sign::Blocked } else { Sign::Drained });
         }
+        if waits {
+            self.connection.stalled();
+        }
         if waits && self.take_accepted() {
             self.session.handle_sign(now(), Sign::Accepted);
         }
