@@ -57,7 +57,7 @@ fn wasm(root: &Path) -> Result<Outcome, String> {
     }
     let mut args = vec!["check".to_owned(), "--target".to_owned(), WASM.to_owned()];
     for name in tidy::PURE_CRATES {
-        args.extend(["--package".to_owned(), format!("fanfare-{name}")]);
+        args.extend(["--package".to_owned(), format!("fanfare-{}", name.replace('/', "-"))]);
     }
     tools::run(cargo(root).args(args)).map(|()| Outcome::Passed)
 }

@@ -15,7 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("broker-disk", &["protocol", "broker"]),
     ("hub", &["protocol", "broker"]),
     ("auth", &["protocol"]),
-    ("transport", &["protocol", "websocket", "session", "broker", "hub", "auth"]),
+    ("dialect/socketio", &["protocol", "session"]),
+    ("transport", &["protocol", "websocket", "session", "broker", "hub", "auth", "dialect-socketio"]),
     ("fanfare", &["protocol", "websocket", "session", "broker", "broker-disk", "hub", "auth", "transport"]),
     ("testkit", &["protocol", "websocket", "session", "broker", "hub"]),
 ];
@@ -53,17 +54,25 @@ fn directory_of(package: &str) -> Option<&str> {
     }
 }
 
+/// Directories of `crates/` that hold a crate, and of `crates/dialect/`.
 fn crates(root: &Path) -> Result<Vec<String>, String> {
-    let directory = root.join("crates");
-    let entries = std::fs::read_dir(&directory)
-        .map_err(|error| format!("cannot list {}: {error}", directory.display()))?;
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().join("Cargo.toml").is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names = crates_in(&root.join("crates"))?;
+    let dialects = root.join("crates/dialect");
+    if dialects.is_dir() {
+        names.extend(crates_in(&dialects)?.into_iter().map(|name| format!("dialect/{name}")));
+    }
     names.sort();
     Ok(names)
+}
+
+fn crates_in(directory: &Path) -> Result<Vec<String>, String> {
+    let entries = std::fs::read_dir(directory)
+        .map_err(|error| format!("cannot list {}: {error}", directory.display()))?;
+    let names = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().join("Cargo.toml").is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.collect())
 }
 
 #[cfg(test)]

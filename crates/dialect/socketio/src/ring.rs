@@ -1,0 +1,263 @@
+//! What was sent in which order, so that a client which names the last event it received is sent what it did not: a small ring, no messages.
+//!
+//! Invariant: between two entries everything of other channels was sent before the later one. So what a client received of every channel follows from
+//! the last event of any of them.
+use std::collections::VecDeque;
+
+use fanfare_protocol::{Epoch, Position};
+
+use crate::Offset;
+
+/// Entries at most. Successive events of one channel are one entry.
+pub const ENTRIES: usize = 1024;
+/// Channels remembered at most, left ones included.
+const CHANNELS: usize = 1024;
+
+/// A run of one channel's events, sent without another's between.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    channel: u16,
+    /// Everything of the channel up to here was sent before.
+    from: u64,
+    /// The last of the run.
+    to: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Channel {
+    name: Box<str>,
+    epoch: Epoch,
+    /// Where its first event would follow.
+    start: u64,
+    /// The last that was sent.
+    last: u64,
+    joined: bool,
+}
+
+/// What one socket was sent, from the reply to its CONNECT on.
+#[derive(Clone, Default, Debug)]
+pub struct Ring {
+    channels: Vec<Channel>,
+    runs: VecDeque<Run>,
+    /// Runs were dropped.
+    lost: bool,
+}
+
+impl Ring {
+    fn find(&self, name: &str) -> Option<usize> {
+        self.channels.iter().position(|channel| *channel.name == *name)
+    }
+
+    /// A channel is read from here on.
+    pub fn join(&mut self, name: &str, after: Position) {
+        match self.find(name).and_then(|n| self.channels.get_mut(n)) {
+            Some(channel) => {
+                if channel.epoch != after.epoch || !channel.joined {
+                    channel.start = after.offset;
+                }
+                (channel.epoch, channel.last, channel.joined) = (after.epoch, after.offset, true);
+            }
+            None => {
+                self.make_room();
+                self.channels.push(Channel {
+                    name: name.into(),
+                    epoch: after.epoch,
+                    start: after.offset,
+                    last: after.offset,
+                    joined: true,
+                });
+            }
+        }
+    }
+
+    /// A channel is read no more.
+    pub fn leave(&mut self, name: &str) {
+        if let Some(channel) = self.find(name).and_then(|n| self.channels.get_mut(n)) {
+            channel.joined = false;
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.channels.len() < CHANNELS {
+            return;
+        }
+        // Runs name channels by their number.
+        self.channels.retain(|channel| channel.joined);
+        self.runs.clear();
+        self.lost = true;
+    }
+
+    /// An event was handed over whole.
+    pub fn sent(&mut self, name: &str, at: Position) {
+        let newest = self.runs.back().map(|run| usize::from(run.channel));
+        let same = newest.filter(|n| self.channels.get(*n).is_some_and(|channel| *channel.name == *name));
+        let Some(n) = same.or_else(|| self.find(name)) else { return };
+        let Some(channel) = self.channels.get_mut(n) else { return };
+        if channel.epoch != at.epoch {
+            (channel.epoch, channel.last, channel.start) = (at.epoch, 0, 0);
+        }
+        let from = std::mem::replace(&mut channel.last, at.offset);
+        match self.runs.back_mut() {
+            Some(run) if same.is_some() => run.to = at.offset,
+            _ => {
+                if self.runs.len() >= ENTRIES {
+                    self.runs.pop_front();
+                    self.lost = true;
+                }
+                self.runs.push_back(Run { channel: n as u16, from, to: at.offset });
+            }
+        }
+    }
+
+    /// Where the reading of every joined channel goes on for a client that received up to this event (none: nothing yet). None when that cannot be
+    /// told any more.
+    pub fn resume(&self, received: Option<&Offset>) -> Option<Vec<(Box<str>, Position)>> {
+        let from_start = |channel: &Channel| channel.start;
+        let Some((received, n, channel)) = received.and_then(|received| {
+            let n = self.find(&received.channel)?;
+            Some((received, n, self.channels.get(n)?))
+        }) else {
+            // Nothing was received, or only what an earlier socket of the client was sent.
+            return Some(self.places(from_start));
+        };
+        if channel.epoch != received.at.epoch {
+            return None;
+        }
+        let offset = received.at.offset;
+        if offset <= channel.start {
+            return Some(self.places(from_start));
+        }
+        if offset > channel.last {
+            // The end of a write that was cut: whatever else was sent came before it.
+            return Some(self.places_but(n, offset, |_, channel| channel.last));
+        }
+        let holds = |run: &Run| usize::from(run.channel) == n && run.from < offset && offset <= run.to;
+        let found = self.runs.iter().rposition(holds)?;
+        Some(self.places_but(n, offset, |other, channel| {
+            let mut later = self.runs.iter().skip(found + 1);
+            later.find(|run| usize::from(run.channel) == other).map_or(channel.last, |run| run.from)
+        }))
+    }
+
+    fn places(&self, place: impl Fn(&Channel) -> u64) -> Vec<(Box<str>, Position)> {
+        self.places_but(usize::MAX, 0, |_, channel| place(channel))
+    }
+
+    fn places_but(
+        &self,
+        this: usize,
+        offset: u64,
+        other: impl Fn(usize, &Channel) -> u64,
+    ) -> Vec<(Box<str>, Position)> {
+        let joined = self.channels.iter().enumerate().filter(|(_, channel)| channel.joined);
+        joined
+            .map(|(n, channel)| {
+                let offset = if n == this { offset } else { other(n, channel) };
+                (channel.name.clone(), Position { epoch: channel.epoch, offset })
+            })
+            .collect()
+    }
+
+    /// Whether runs were dropped.
+    pub fn is_lossy(&self) -> bool {
+        self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offset: u64) -> Position {
+        Position { epoch: "k1".parse().unwrap(), offset }
+    }
+
+    fn offset(channel: &str, n: u64) -> Offset {
+        Offset { channel: channel.into(), at: at(n) }
+    }
+
+    fn resumed(ring: &Ring, received: Option<Offset>) -> Option<Vec<(String, u64)>> {
+        let places = ring.resume(received.as_ref())?;
+        Some(places.into_iter().map(|(name, at)| (name.into(), at.offset)).collect())
+    }
+
+    fn places(list: &[(&str, u64)]) -> Option<Vec<(String, u64)>> {
+        Some(list.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect())
+    }
+
+    #[test]
+    fn what_was_sent_after_the_last_received_is_sent_again() {
+        let mut ring = Ring::default();
+        ring.join("a", at(10));
+        ring.join("b", at(5));
+        for (name, n) in [("a", 11), ("a", 12), ("b", 6), ("a", 15), ("b", 7)] {
+            ring.sent(name, at(n));
+        }
+        assert_eq!(resumed(&ring, None), places(&[("a", 10), ("b", 5)]));
+        assert_eq!(resumed(&ring, Some(offset("a", 11))), places(&[("a", 11), ("b", 5)]));
+        assert_eq!(resumed(&ring, Some(offset("a", 12))), places(&[("a", 12), ("b", 5)]));
+        assert_eq!(resumed(&ring, Some(offset("b", 6))), places(&[("a", 12), ("b", 6)]));
+        assert_eq!(resumed(&ring, Some(offset("a", 15))), places(&[("a", 15), ("b", 6)]));
+        assert_eq!(resumed(&ring, Some(offset("b", 7))), places(&[("a", 15), ("b", 7)]));
+        assert_eq!(
+            resumed(&ring, Some(offset("b", 9))),
+            places(&[("a", 15), ("b", 9)]),
+            "the end of a cut write"
+        );
+        assert_eq!(
+            resumed(&ring, Some(offset("a", 9))),
+            places(&[("a", 10), ("b", 5)]),
+            "older than this ring"
+        );
+        assert_eq!(
+            resumed(&ring, Some(offset("z", 9))),
+            places(&[("a", 10), ("b", 5)]),
+            "of an earlier socket"
+        );
+    }
+
+    #[test]
+    fn a_channel_that_was_left_still_tells_the_order() {
+        let mut ring = Ring::default();
+        ring.join("a", at(0));
+        ring.join("b", at(0));
+        ring.sent("a", at(1));
+        ring.sent("b", at(1));
+        ring.sent("a", at(2));
+        ring.leave("b");
+        assert_eq!(resumed(&ring, Some(offset("b", 1))), places(&[("a", 1)]));
+    }
+
+    #[test]
+    fn what_the_ring_no_longer_holds_is_not_guessed() {
+        let mut ring = Ring::default();
+        ring.join("a", at(0));
+        ring.join("b", at(0));
+        for n in 1..=ENTRIES as u64 {
+            ring.sent("a", at(n));
+            ring.sent("b", at(n));
+        }
+        assert!(ring.is_lossy());
+        assert_eq!(resumed(&ring, Some(offset("a", 1))), None);
+        assert_eq!(
+            resumed(&ring, None),
+            places(&[("a", 0), ("b", 0)]),
+            "nothing was received: all of it again"
+        );
+        let n = ENTRIES as u64;
+        assert_eq!(resumed(&ring, Some(offset("a", n))), places(&[("a", n), ("b", n - 1)]));
+        let other = Offset { channel: "a".into(), at: Position { epoch: "k2".parse().unwrap(), offset: 3 } };
+        assert_eq!(resumed(&ring, Some(other)), None);
+    }
+
+    #[test]
+    fn one_channel_never_fills_it() {
+        let mut ring = Ring::default();
+        ring.join("a", at(0));
+        for n in 1..=10 * ENTRIES as u64 {
+            ring.sent("a", at(n));
+        }
+        assert!(!ring.is_lossy());
+        assert_eq!(resumed(&ring, Some(offset("a", 77))), places(&[("a", 77)]));
+    }
+}
