@@ -12,6 +12,9 @@ pub const ARGS_TAG: &str = "args";
 /// Arguments of one event, at most.
 pub const ARGS: usize = 32;
 
+/// Name and value.
+pub type Tag = (Arc<str>, Arc<str>);
+
 /// The arguments of an event, in order: each JSON, or bytes as a whole.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Args(pub Vec<Data>);
@@ -82,7 +85,7 @@ impl Args {
     }
 
     /// How they stand in a message: one argument is its `data`; none or several are an array, told by the tag [`ARGS_TAG`].
-    pub fn into_data(mut self) -> (Data, Option<(Arc<str>, Arc<str>)>) {
+    pub fn into_data(mut self) -> (Data, Option<Tag>) {
         match (self.0.len(), self.0.pop()) {
             (1, Some(data)) => (data, None),
             (count, last) => {
@@ -102,6 +105,17 @@ impl Args {
             return args;
         }
         Self::one(message.data.clone())
+    }
+}
+
+/// Data that is `{"$bytes":"BASE64"}` as the bytes that it says; all other as it is.
+pub(crate) fn unwrapped(data: Data) -> Data {
+    match &data {
+        Data::Json(json) => {
+            let bytes = std::str::from_utf8(json).ok().and_then(bytes_of);
+            bytes.map_or(data, Data::Binary)
+        }
+        Data::Binary(_) => data,
     }
 }
 
@@ -126,9 +140,8 @@ mod tests {
     #[test]
     fn an_array_is_taken_apart_and_put_together() {
         let args = array(r#"["a",{"b":[1,2]},{"$bytes":"AAH/"},null]"#).unwrap();
-        assert_eq!(args.0[0], json("\"a\""));
-        assert_eq!(args.0[1], json("{\"b\":[1,2]}"));
-        assert_eq!(args.0[2], Data::Binary(Bytes::from_static(&[0, 1, 255])));
+        let bytes = Data::Binary(Bytes::from_static(&[0, 1, 255]));
+        assert_eq!(args.0, [json("\"a\""), json("{\"b\":[1,2]}"), bytes, Data::NULL]);
         assert_eq!(args.to_array(), json(r#"["a",{"b":[1,2]},{"$bytes":"AAH/"},null]"#));
         assert!(array("[]").unwrap().is_empty());
         assert_eq!(array("{}").unwrap_err().code, Code::BadRequest);

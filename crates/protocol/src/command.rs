@@ -1,7 +1,7 @@
 //! What a client says.
 use std::sync::Arc;
 
-use crate::{Ack, ChannelName, ClientId, Data, EventName, Position, SubscribeOptions};
+use crate::{Ack, Args, ChannelName, ClientId, Data, EventName, Position, SubscribeOptions};
 
 /// A client's own number or name for a request, echoed in the reply.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -79,6 +79,22 @@ pub enum Command {
     Leave {
         /// Of which channel.
         channel: ChannelName,
+    },
+    /// An event for the application's own handlers.
+    Call {
+        /// `/`, `/chat`; the application knows which there are.
+        namespace: Arc<str>,
+        /// The event's name.
+        event: EventName,
+        /// Its arguments.
+        args: Args,
+    },
+    /// The answer to an event that the application wants answered.
+    Answer {
+        /// As the event's tag `ack` said.
+        id: Arc<str>,
+        /// What is answered.
+        args: Args,
     },
     /// Answer me.
     Ping,

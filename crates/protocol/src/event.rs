@@ -1,7 +1,7 @@
 //! What the server says.
 use std::sync::Arc;
 
-use crate::{ChannelName, ClientId, Code, Cursor, Member, Message, Position, Problem, Ref, SessionId};
+use crate::{Args, ChannelName, ClientId, Code, Cursor, Member, Message, Position, Problem, Ref, SessionId};
 
 /// One frame from the server.
 #[derive(Clone, PartialEq, Debug)]
@@ -175,6 +175,8 @@ pub enum Reply {
     History(HistoryPage),
     /// A page of members.
     Members(MembersPage),
+    /// What the application's handler answered.
+    Called(Args),
 }
 
 /// The answer to a publish.

@@ -42,9 +42,10 @@ pub(crate) enum Name {
     After,
     Messages,
     Users,
+    Namespace,
 }
 
-const NAMES: [(&str, Name); 27] = [
+const NAMES: [(&str, Name); 28] = [
     ("type", Name::Type),
     ("ref", Name::Ref),
     ("channel", Name::Channel),
@@ -72,6 +73,7 @@ const NAMES: [(&str, Name); 27] = [
     ("after", Name::After),
     ("messages", Name::Messages),
     ("users", Name::Users),
+    ("namespace", Name::Namespace),
 ];
 
 impl Name {

@@ -1,6 +1,6 @@
 //! The one definition of every frame and answer of the server: which fields, in which order.
 use crate::{
-    Event, Member, Message, Position, Presence, Problem, Ref, Reply,
+    Args, Data, Event, Member, Message, Position, Presence, Problem, Ref, Reply,
     event::{Gap, HistoryPage, MembersPage, Published, Welcome},
     sink::{Object, Sink, list},
 };
@@ -100,7 +100,7 @@ fn message_fields<S: Sink>(o: &mut Object<'_, S>, message: &Message) {
     }
     o.text("event", &message.event);
     o.value("data").data(&message.data);
-    if S::TEXTUAL && matches!(message.data, crate::Data::Binary(_)) {
+    if S::TEXTUAL && matches!(message.data, Data::Binary(_)) {
         o.text("encoding", "base64");
     }
     o.text("id", &message.id).uint("time", message.time);
@@ -169,7 +169,20 @@ fn reply_fields<S: Sink>(o: &mut Object<'_, S>, reply: &Reply) {
         Reply::Published(published) => published_fields(o, published),
         Reply::History(page) => history_fields(o, page),
         Reply::Members(page) => members_fields(o, page),
+        Reply::Called(args) => args_field(o, args),
     }
+}
+
+/// Always an array, as a call's own arguments are.
+fn args_field<S: Sink>(o: &mut Object<'_, S>, args: &Args) {
+    list(o.value("data"), &args.0, |sink, data| match data {
+        Data::Binary(bytes) if S::TEXTUAL => {
+            let mut o = Object::open(sink);
+            o.value("$bytes").data(&Data::Binary(bytes.clone()));
+            o.close();
+        }
+        data => sink.data(data),
+    });
 }
 
 /// An answer to an HTTP request: an `ok` without `type` and `ref`.

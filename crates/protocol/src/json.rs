@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::{
-    ChannelName, Cursor, Data, Member, Message, Problem, Publish, Reply,
+    ChannelName, Command, Cursor, Data, Member, Message, Problem, Publish, Reply,
     event::{Gap, Published},
     fields::{Fields, Name, Raw, Scalar, missing, not_json, wrong},
     frames,
@@ -53,6 +53,14 @@ pub fn publish_many(bytes: &[u8]) -> Result<Vec<Result<Publish, Problem>>, Probl
     let messages = list_field(&fields, Name::Messages, PUBLICATIONS, "an array of publications")?;
     let one = |raw| Fields::split(raw).and_then(|fields| request::publish(&fields, None));
     Ok(messages.into_iter().map(one).collect())
+}
+
+/// Reads a call: `{"event","data":[...],"namespace"}`, as the command of that name.
+///
+/// # Errors
+/// `bad_request` saying which field breaks which rule, `limit_exceeded` for too many arguments.
+pub fn call(bytes: &[u8]) -> Result<Command, Problem> {
+    request::call(&body(bytes)?)
 }
 
 /// Reads `{"data":...}` of a member that enters or updates; an empty body or absent `data` is `null`.

@@ -151,3 +151,35 @@ pub fn check_word(what: &str, word: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::BadRequest, format!("{what} {fault}"))
         .remedy(format!("send {what} as 1 to 128 bytes of plain text")))
 }
+
+/// Checks a namespace that a client named: `/`, or `/` and more, without control characters, spaces and `?`.
+///
+/// # Errors
+/// `bad_request`.
+pub fn check_namespace(name: &str) -> Result<(), Problem> {
+    let fault = if !name.starts_with('/') {
+        "a namespace does not begin with /"
+    } else if name.len() > WORD_BYTES {
+        "a namespace is longer than 128 bytes"
+    } else if name.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, ',' | '?')) {
+        "a namespace holds a control character, a space, a comma or a question mark"
+    } else {
+        return Ok(());
+    };
+    Err(Problem::new(Code::BadRequest, fault).remedy("send namespace as / or such as /chat"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_begin_with_a_slash() {
+        for good in ["/", "/chat", "/a/b:c"] {
+            assert!(check_namespace(good).is_ok(), "{good}");
+        }
+        for bad in ["", "chat", "/a b", "/a,", "/a?b", "/a\n", &format!("/{}", "x".repeat(128))] {
+            assert!(check_namespace(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! From the fields of an object to a request: one set of rules for every encoding and for HTTP bodies.
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{
     Engine,
@@ -9,13 +9,14 @@ use base64::{
 use serde_json::value::RawValue;
 
 use crate::{
-    Ack, ChannelName, ClientId, Code, Command, Cursor, Data, EventName, Position, Problem, Publish, Ref,
-    Request, Start, SubscribeOptions,
+    Ack, Args, ChannelName, ClientId, Code, Command, Cursor, Data, EventName, Position, Problem, Publish,
+    Ref, Request, Start, SubscribeOptions,
+    args::{ARGS, unwrapped},
     codec::Rejected,
     command::{Page, Token},
     fields::{Fields, Name, Raw, Scalar, missing, not_json, wrong},
     json_text::compact,
-    name::{WORD_BYTES, check_word},
+    name::{WORD_BYTES, check_namespace, check_word},
     options::{LIMIT, LIMIT_MOST, check_rate},
     pack_read::{self, Reader},
 };
@@ -68,13 +69,37 @@ fn command(fields: &Fields<'_>) -> Result<Command, Problem> {
             Command::Enter { channel: channel(fields)?, data: member_data(fields)?, token: token(fields)? }
         }
         "leave" => Command::Leave { channel: channel(fields)? },
+        "call" => call(fields)?,
+        "answer" => Command::Answer {
+            id: word(fields, Name::Id)?.ok_or_else(|| missing(Name::Id))?,
+            args: args(fields)?,
+        },
         unknown => {
             let shown: String = unknown.chars().take(40).collect();
             return Err(Problem::new(Code::BadRequest, format!("{shown:?} is not a type of command")).remedy(
-                "send type as auth, subscribe, unsubscribe, publish, history, members, enter, leave or ping",
+                "send type as auth, subscribe, unsubscribe, publish, history, members, enter, leave, call, answer or ping",
             ));
         }
     })
+}
+
+/// Reads a call; a body of HTTP has the same fields.
+pub(crate) fn call(fields: &Fields<'_>) -> Result<Command, Problem> {
+    let namespace = fields.text(Name::Namespace)?.unwrap_or(Cow::Borrowed("/"));
+    check_namespace(&namespace)?;
+    let event = EventName::parse(&fields.required(Name::Event)?)?;
+    Ok(Command::Call { namespace: (&*namespace).into(), event, args: args(fields)? })
+}
+
+/// The arguments in `data`; none if absent.
+fn args(fields: &Fields<'_>) -> Result<Args, Problem> {
+    let Some(raw) = fields.raw(Name::Data).filter(|raw| raw.scalar() != Scalar::Null) else {
+        return Ok(Args::default());
+    };
+    let elements = raw
+        .elements(ARGS)
+        .map_err(|problem| problem.unwrap_or_else(|| wrong(Name::Data, "an array of arguments")))?;
+    Ok(Args(elements.into_iter().map(|element| checked(element).map(unwrapped)).collect::<Result<_, _>>()?))
 }
 
 fn channel(fields: &Fields<'_>) -> Result<ChannelName, Problem> {

@@ -106,6 +106,17 @@ fn publication(fields: &mut Fields, publish: &Publish) {
     fields.text("client", publish.client);
 }
 
+/// Compact JSON as text; bytes in hexadecimal after `0x`.
+fn argument(data: &Data) -> Tree {
+    match data {
+        Data::Json(json) => text(std::str::from_utf8(json).unwrap()),
+        Data::Binary(bytes) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            text(format!("0x{hex}"))
+        }
+    }
+}
+
 fn described(decoded: &Result<Request, Rejected>) -> Tree {
     let mut fields = Fields::default();
     let request = match decoded {
@@ -121,6 +132,8 @@ fn described(decoded: &Result<Request, Rejected>) -> Tree {
         Command::Members { .. } => "members",
         Command::Enter { .. } => "enter",
         Command::Leave { .. } => "leave",
+        Command::Call { .. } => "call",
+        Command::Answer { .. } => "answer",
         Command::Ping => "ping",
     };
     fields.put("type", text(name));
@@ -162,6 +175,15 @@ fn described(decoded: &Result<Request, Rejected>) -> Tree {
             fields.text("channel", Some(channel));
             fields.data(data);
             fields.text("token", token.as_ref().map(|token| &token.0));
+        }
+        Command::Call { namespace, event, args } => {
+            fields.text("namespace", Some(namespace));
+            fields.text("event", Some(&**event));
+            fields.put("data", Tree::List(args.0.iter().map(argument).collect()));
+        }
+        Command::Answer { id, args } => {
+            fields.text("id", Some(id));
+            fields.put("data", Tree::List(args.0.iter().map(argument).collect()));
         }
         Command::Ping => {}
     }

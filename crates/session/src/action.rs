@@ -2,7 +2,8 @@
 use std::{sync::Arc, time::Instant};
 
 use fanfare_protocol::{
-    ChannelName, ClientId, Code, Data, Event, Identity, Position, Problem, Publish, SubscribeOptions,
+    Args, ChannelName, ClientId, Code, Data, Event, EventName, Identity, Position, Problem, Publish,
+    SubscribeOptions,
     command::{Page, Token},
     event::{HistoryPage, MembersPage, Published},
 };
@@ -29,6 +30,13 @@ pub enum Action {
     Ping,
     /// Do this.
     Hub(HubCall),
+    /// What [`crate::Session::join`] asked for has come to be, or why not.
+    Joined {
+        /// The channel.
+        channel: ChannelName,
+        /// The connection reads it.
+        result: Result<(), Problem>,
+    },
     /// Write what was sent, then close.
     Close(Close),
 }
@@ -149,6 +157,26 @@ pub enum HubCall {
         /// Who asks.
         user: Option<Arc<str>>,
     },
+    /// Hand an event to the application. Size and rate were checked. Calls are made in the order in which they are asked for.
+    Call {
+        /// Joins the answer.
+        ticket: Ticket,
+        /// `/`, `/chat`.
+        namespace: Arc<str>,
+        /// The event's name.
+        event: EventName,
+        /// Its arguments.
+        args: Args,
+    },
+    /// The client answers an event of the application's.
+    Answer {
+        /// Joins the answer.
+        ticket: Ticket,
+        /// Which event.
+        id: Arc<str>,
+        /// The answer.
+        args: Args,
+    },
     /// Who this connection is now, for lists and revocation; nothing is delivered after `identity.expires_at`.
     Identify {
         /// The identity.
@@ -171,6 +199,10 @@ pub enum HubEvent {
     Members(Ticket, Result<MembersPage, Problem>),
     /// Answers [`HubCall::Enter`] and [`HubCall::Leave`] (`not_found` when there was nothing to leave).
     Entered(Ticket, Result<(), Problem>),
+    /// Answers [`HubCall::Call`].
+    Called(Ticket, Result<Args, Problem>),
+    /// Answers [`HubCall::Answer`] (`not_found` when nobody waits for it).
+    Answered(Ticket, Result<(), Problem>),
     /// The hub ended a subscription.
     Ended(ChannelName, Code),
     /// The connection must end: revoked, draining, fallen off the log, disconnected by an operator.

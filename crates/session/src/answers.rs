@@ -20,8 +20,17 @@ impl Session {
             }
             HubEvent::Subscribed(ticket, result) => {
                 let Some(Call { reference, asked, .. }) = self.calls.take(ticket) else { return };
-                if let Asked::Subscribe { channel, before, doomed } = asked {
-                    self.subscribed(&channel, reference, before, doomed, result);
+                if let Asked::Subscribe { channel, quiet, before, doomed } = asked {
+                    let joined = result.as_ref().map(|_| ()).map_err(Clone::clone);
+                    // A join that was taken back meanwhile, or could not be, is nothing to the client.
+                    if quiet && (doomed.is_some() || result.is_err()) {
+                        self.not_joined(&channel);
+                    } else {
+                        self.subscribed(&channel, reference, before, doomed, result);
+                    }
+                    if doomed.is_none() {
+                        self.note_joined(&channel, quiet, joined);
+                    }
                     self.settle(now, &channel);
                 }
             }
@@ -29,6 +38,8 @@ impl Session {
             HubEvent::History(ticket, result) => self.reply(ticket, result.map(Reply::History)),
             HubEvent::Members(ticket, result) => self.reply(ticket, result.map(Reply::Members)),
             HubEvent::Entered(ticket, result) => self.entered_or_left(ticket, result),
+            HubEvent::Called(ticket, result) => self.reply(ticket, result.map(Reply::Called)),
+            HubEvent::Answered(ticket, result) => self.reply(ticket, result.map(|()| Reply::Done)),
             HubEvent::Ended(channel, code) => self.ended(&channel, code),
             HubEvent::Disconnect(problem) => self.end(problem),
         }
@@ -152,6 +163,7 @@ impl Session {
     fn detach(&mut self, channel: &ChannelName) {
         if let Some(known) = self.channels.get_mut(channel) {
             known.reader = Reader::None;
+            known.joined = None;
             self.reading = self.reading.saturating_sub(1);
         }
     }

@@ -125,14 +125,19 @@ impl Session {
         }
     }
 
+    /// Whether the channel may be read as it is.
+    pub(crate) fn may_read(&self, may: &Permit, name: &ChannelName, presence: bool) -> bool {
+        let allowed = |right| self.permit(may, right, name, None).is_ok();
+        allowed(Right::Subscribe) && (!presence || allowed(Right::Presence))
+    }
+
     /// Ends the subscription and the membership of a channel that the connection has no right to any more.
     fn end_if_not_allowed(&mut self, now: Now, name: &ChannelName, code: Code) {
         let Some(known) = self.channels.get(name) else { return };
         let (reader, presence, member) = (known.reader, known.presence, known.member);
         let may = Permit { now, token: None };
-        let allowed = |right| self.permit(&may, right, name, None).is_ok();
-        let reads = allowed(Right::Subscribe) && (!presence || allowed(Right::Presence));
-        let enters = allowed(Right::Enter);
+        let reads = self.may_read(&may, name, presence);
+        let enters = self.permit(&may, Right::Enter, name, None).is_ok();
         if member != Membership::Out && !enters {
             self.leave_quietly(name);
         }

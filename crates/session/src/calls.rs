@@ -15,6 +15,8 @@ pub(crate) enum Asked {
     /// A reader.
     Subscribe {
         channel: ChannelName,
+        /// The server's own join: a refusal is not the client's to know.
+        quiet: bool,
         /// A seek: whether the subscription until now carried member events.
         before: Option<bool>,
         /// The right was lost meanwhile: whatever the answer, the client is told this.
@@ -23,6 +25,8 @@ pub(crate) enum Asked {
     Publish,
     History,
     Members,
+    Call,
+    Answer,
     Enter(ChannelName),
     Leave,
     /// A leave that no command asked for.

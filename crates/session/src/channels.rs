@@ -31,6 +31,15 @@ pub(crate) enum Membership {
     In,
 }
 
+/// What a channel was when the application joined it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Joined {
+    /// Not read: leaving ends the subscription.
+    Alone,
+    /// Read by the client itself, which goes on after leaving where the client has the right to it.
+    Beside,
+}
+
 /// What few channels have, and none for long.
 #[derive(Default, Debug)]
 struct More {
@@ -52,6 +61,10 @@ pub(crate) struct Channel {
     /// A subscribe is unanswered or a token is being verified: later commands wait.
     pub(crate) busy: bool,
     pub(crate) member: Membership,
+    /// The application reads this channel on the client's behalf: no right is needed for it.
+    pub(crate) joined: Option<Joined>,
+    /// The application waits until the channel is read.
+    pub(crate) joining: bool,
     more: Option<Box<More>>,
 }
 
@@ -95,7 +108,11 @@ impl Channel {
         if self.more.as_ref().is_some_and(|more| more.waiting.is_empty() && more.tokens.is_empty()) {
             self.more = None;
         }
-        self.reader == Reader::None && !self.busy && self.member == Membership::Out && self.more.is_none()
+        self.reader == Reader::None
+            && !self.busy
+            && !self.joining
+            && self.member == Membership::Out
+            && self.more.is_none()
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a command must satisfy before it reaches the hub, besides rights. HTTP handlers use the same checks.
-use fanfare_protocol::{ChannelName, Code, Data, Identity, Problem, Publish, Right, SubscribeOptions};
+use fanfare_protocol::{Args, ChannelName, Code, Data, Identity, Problem, Publish, Right, SubscribeOptions};
 
 use crate::{Limits, Rules, check};
 
@@ -91,6 +91,18 @@ pub fn check_size(limits: &Limits, data: &Data) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!("data is {} bytes; at most {} are allowed", data.len(), limits.message_bytes);
+    Err(Problem::new(Code::TooLarge, detail))
+}
+
+/// Whether the arguments of an event, together, are within the limit of one message.
+///
+/// # Errors
+/// `too_large`, naming both sizes.
+pub fn check_args(limits: &Limits, args: &Args) -> Result<(), Problem> {
+    if args.bytes() <= limits.message_bytes {
+        return Ok(());
+    }
+    let detail = format!("data is {} bytes; at most {} are allowed", args.bytes(), limits.message_bytes);
     Err(Problem::new(Code::TooLarge, detail))
 }
 

@@ -39,7 +39,12 @@ impl Session {
     }
 
     /// Asks the hub, or auth, what is to be answered.
-    fn ask(&mut self, reference: Option<Ref>, asked: Asked, call: impl FnOnce(Ticket) -> HubCall) -> Ticket {
+    pub(crate) fn ask(
+        &mut self,
+        reference: Option<Ref>,
+        asked: Asked,
+        call: impl FnOnce(Ticket) -> HubCall,
+    ) -> Ticket {
         let ticket = self.calls.add(reference, asked);
         self.hub(call(ticket));
         ticket
@@ -66,7 +71,10 @@ impl Session {
             if known.busy {
                 return;
             }
-            let Some(request) = known.next_waiting() else { break };
+            let Some(request) = known.next_waiting() else {
+                self.join_now(channel);
+                break;
+            };
             self.waits_no_more(&request.command);
             self.run(now, channel, request, None);
         }
@@ -96,6 +104,23 @@ impl Session {
                     .ask(request.reference, Asked::Auth, |ticket| HubCall::Authenticate { ticket, token });
                 self.renewal.get_or_insert_with(|| Box::new(Renewal::default())).ticket = Some(ticket);
             }
+            Command::Call { namespace, event, args } => {
+                if let Err(problem) = checks::check_args(&self.rules.limits(), &args) {
+                    return self.refuse(request.reference, problem);
+                }
+                self.ask(request.reference, Asked::Call, |ticket| HubCall::Call {
+                    ticket,
+                    namespace,
+                    event,
+                    args,
+                });
+            }
+            Command::Answer { id, args } => {
+                if let Err(problem) = checks::check_args(&self.rules.limits(), &args) {
+                    return self.refuse(request.reference, problem);
+                }
+                self.ask(request.reference, Asked::Answer, |ticket| HubCall::Answer { ticket, id, args });
+            }
             _ => self.send(Event::Pong { reference: request.reference, time: now.unix_ms }),
         }
     }
@@ -124,7 +149,7 @@ impl Session {
             Command::Members { limit, after, .. } => self.members(&may, channel, &reference, limit, after),
             Command::Enter { data, .. } => self.enter(&may, channel, &reference, data),
             Command::Leave { .. } => self.leave(channel, &reference),
-            Command::Auth { .. } | Command::Ping => Ok(()),
+            Command::Auth { .. } | Command::Ping | Command::Call { .. } | Command::Answer { .. } => Ok(()),
         };
         if let Err(problem) = done {
             self.refuse(reference, problem);
@@ -152,7 +177,7 @@ impl Session {
             known.presence = options.presence;
             known.busy = true;
         });
-        let asked = Asked::Subscribe { channel: channel.clone(), before, doomed: None };
+        let asked = Asked::Subscribe { channel: channel.clone(), quiet: false, before, doomed: None };
         let name = channel.clone();
         self.ask(reference.clone(), asked, |ticket| HubCall::Subscribe { ticket, channel: name, options });
         if let Some(until) = self.readable_until(channel, may.token.as_ref()) {
@@ -168,6 +193,7 @@ impl Session {
                 .remedy("nothing to do"));
         };
         known.reader = Reader::None;
+        known.joined = None;
         self.reading = self.reading.saturating_sub(1);
         self.leave_quietly(channel);
         self.hub(HubCall::Unsubscribe { channel: channel.clone() });
@@ -300,7 +326,11 @@ impl Session {
             Ok(()) => return Ok(()),
             Err(problem) => problem,
         };
-        let kept = self.channels.get(channel).map_or(&[][..], |known| known.tokens());
+        let known = self.channels.get(channel);
+        if right == Right::Subscribe && known.is_some_and(|known| known.joined.is_some()) {
+            return Ok(());
+        }
+        let kept = known.map_or(&[][..], |known| known.tokens());
         let allows =
             |token: &Arc<Identity>| is_current(token, may.now.unix_ms) && token.allows(right, channel, event);
         if kept.iter().chain(&may.token).any(allows) { Ok(()) } else { Err(problem) }
@@ -309,7 +339,8 @@ impl Session {
     /// When the right to read a channel ends that only tokens of commands grant, in milliseconds since 1970; none when it lasts as long as the
     /// identity.
     pub(crate) fn readable_until(&self, channel: &ChannelName, token: Option<&Arc<Identity>>) -> Option<u64> {
-        if check(&*self.rules, &self.identity, Right::Subscribe, channel, None).is_ok() {
+        let joined = self.channels.get(channel).is_some_and(|known| known.joined.is_some());
+        if joined || check(&*self.rules, &self.identity, Right::Subscribe, channel, None).is_ok() {
             return None;
         }
         let kept = self.channels.get(channel).map_or(&[][..], |known| known.tokens());
@@ -338,7 +369,7 @@ pub(crate) fn channel_of(command: &Command) -> Option<&ChannelName> {
         | Command::Enter { channel, .. }
         | Command::Leave { channel } => Some(channel),
         Command::Publish { publish, .. } => Some(&publish.channel),
-        Command::Auth { .. } | Command::Ping => None,
+        Command::Auth { .. } | Command::Ping | Command::Call { .. } | Command::Answer { .. } => None,
     }
 }
 
@@ -357,6 +388,7 @@ fn weight(command: &Command) -> u64 {
         Command::Publish { publish, .. } => publish.data.len(),
         Command::Enter { data, .. } => data.len(),
         Command::Auth { token } => token.0.len(),
+        Command::Call { args, .. } | Command::Answer { args, .. } => args.bytes(),
         _ => 0,
     };
     let token = match command {

@@ -271,7 +271,9 @@ impl Session {
             | Command::Publish { .. }
             | Command::History { .. }
             | Command::Members { .. }
-            | Command::Enter { .. } => {
+            | Command::Enter { .. }
+            | Command::Call { .. }
+            | Command::Answer { .. } => {
                 let limits = self.rules.limits();
                 let micros = self.timeline.micros(now);
                 self.bucket.take(micros, limits.commands_per_second, limits.commands_burst).map_err(|wait| {

@@ -112,6 +112,9 @@ impl SimHub {
                 }
             }
             HubCall::Identify { .. } | HubCall::Until { .. } => {}
+            // No application here: a call is answered with what it said.
+            HubCall::Call { ticket, args, .. } => connection.answers.push(HubEvent::Called(ticket, Ok(args))),
+            HubCall::Answer { ticket, .. } => connection.answers.push(HubEvent::Answered(ticket, Ok(()))),
             HubCall::Authenticate { .. } => connection.verifying.push(call),
             HubCall::Publish { ref publish, .. } => {
                 connection.calls.entry(publish.channel.clone()).or_default().push_back(call);
@@ -186,7 +189,11 @@ impl SimHub {
                 let none = || Problem::new(Code::NotFound, "no member");
                 HubEvent::Entered(ticket, if was { Ok(()) } else { Err(none()) })
             }
-            HubCall::Unsubscribe { .. } | HubCall::Until { .. } | HubCall::Identify { .. } => return None,
+            HubCall::Unsubscribe { .. }
+            | HubCall::Until { .. }
+            | HubCall::Identify { .. }
+            | HubCall::Call { .. }
+            | HubCall::Answer { .. } => return None,
         })
     }
 

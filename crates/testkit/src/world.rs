@@ -333,6 +333,8 @@ impl Connection {
                 }
                 Action::Ping => self.down.push_back(Frame::Ping),
                 Action::Hub(call) => hub.call(self.id, call),
+                // No application here.
+                Action::Joined { .. } => {}
                 Action::Close(_) => {
                     self.closing = true;
                     self.down.push_back(Frame::Close);

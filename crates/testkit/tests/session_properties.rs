@@ -192,7 +192,7 @@ impl Watch {
             HubCall::Enter { .. } | HubCall::Leave { .. } => {
                 HubEvent::Entered(ticket, if fails { Err(fault()) } else { Ok(()) })
             }
-            HubCall::Unsubscribe { .. } | HubCall::Until { .. } | HubCall::Identify { .. } => unreachable!(),
+            _ => unreachable!(),
         };
         self.session.handle_hub(self.clock.now(), event);
     }
@@ -223,7 +223,7 @@ impl Watch {
             match action {
                 Action::Hub(call) => self.called(call),
                 Action::Send(event) => self.told(event),
-                Action::Ping => {}
+                Action::Ping | Action::Joined { .. } => {}
                 Action::Close(_) => self.closed = true,
             }
         }
@@ -253,6 +253,7 @@ impl Watch {
         }
         let (ticket, channel, number, right) = match &call {
             HubCall::Until { .. } => return,
+            HubCall::Call { .. } | HubCall::Answer { .. } => unreachable!("no command here makes one"),
             HubCall::Identify { identity } => {
                 self.identity = identity.clone();
                 return;

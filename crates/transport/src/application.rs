@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Identity, Problem};
+use fanfare_protocol::{Args, ChannelName, ClientId, Data, EventName, Identity, Problem};
 use percent_encoding::{percent_decode_str, percent_encode_byte};
 
 use crate::authorizer::Asker;
@@ -33,13 +33,10 @@ use crate::authorizer::Asker;
 /// An outcome, later; it borrows nothing.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// Longest name of a namespace, in bytes.
-pub const NAMESPACE_BYTES: usize = 128;
-
 /// How a client comes to a namespace.
 #[derive(Clone, Debug)]
 pub struct Handshake {
-    /// `/`, `/chat`; checked by [`check_namespace`], without query.
+    /// `/`, `/chat`; checked by [`fanfare_protocol::name::check_namespace`], without query.
     pub namespace: Arc<str>,
     /// Who it is by its credentials, and the request that its connection came with.
     pub asker: Asker,
@@ -55,6 +52,9 @@ pub struct Handshake {
 
 /// What an application does, by namespace.
 pub trait Application: Send + Sync + 'static {
+    /// Whether any handler could ask for the request that a connection came with. Where not, it is not kept.
+    fn wants_requests(&self) -> bool;
+
     /// Whether there is such a namespace. What a transport says where there is none is its own (Socket.IO: `Invalid namespace`, but for `/`).
     fn knows(&self, namespace: &str) -> bool;
 
@@ -159,23 +159,6 @@ impl fmt::Debug for dyn Application {
 /// A peer that may be gone.
 pub type WeakPeer = Weak<dyn Peer>;
 
-/// Checks a namespace that a client named: `/`, or `/` and more, without control characters, spaces and `?`.
-///
-/// # Errors
-/// `bad_request`.
-pub fn check_namespace(name: &str) -> Result<(), Problem> {
-    let fault = if !name.starts_with('/') {
-        "a namespace does not begin with /"
-    } else if name.len() > NAMESPACE_BYTES {
-        "a namespace is longer than 128 bytes"
-    } else if name.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, ',' | '?')) {
-        "a namespace holds a control character, a space, a comma or a question mark"
-    } else {
-        return Ok(());
-    };
-    Err(Problem::new(Code::BadRequest, fault).remedy("send namespace as / or such as /chat"))
-}
-
 /// What may not stand in a room's part of a channel's name; `%` too, so that decoding gives back what was encoded.
 fn bad_in_room(c: char) -> bool {
     c.is_control() || c.is_whitespace() || matches!(c, ',' | '*' | '{' | '}' | '%')
@@ -271,15 +254,5 @@ mod tests {
         let other = ChannelName::parse("news:today").unwrap();
         assert_eq!(channel_room("/chat", &other), None);
         assert_eq!(channel_room("/", &private_channel("abc")), None);
-    }
-
-    #[test]
-    fn namespaces_begin_with_a_slash() {
-        for good in ["/", "/chat", "/a/b:c"] {
-            assert!(check_namespace(good).is_ok(), "{good}");
-        }
-        for bad in ["", "chat", "/a b", "/a,", "/a?b", "/a\n", &format!("/{}", "x".repeat(128))] {
-            assert!(check_namespace(bad).is_err(), "{bad}");
-        }
     }
 }

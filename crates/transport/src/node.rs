@@ -87,6 +87,12 @@ impl Node {
         self.application.get()
     }
 
+    /// Whether the request that a WebSocket came with must be kept, for those who decide about what comes later.
+    pub(crate) fn keeps_requests(&self) -> bool {
+        self.authorizer.is_some()
+            || self.application().is_some_and(|application| application.wants_requests())
+    }
+
     /// Gives the node its application, once, before it has connections; a second one is not taken.
     pub fn set_application(&self, application: Arc<dyn Application>) {
         // The first one stays.

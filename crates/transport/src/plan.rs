@@ -30,6 +30,8 @@ pub enum Transport {
     Sse,
     /// `/v1/stream`.
     Stream,
+    /// One namespace of a Socket.IO connection.
+    SocketIo,
 }
 
 impl Transport {
@@ -39,7 +41,13 @@ impl Transport {
             Self::WebSocket => "websocket",
             Self::Sse => "sse",
             Self::Stream => "stream",
+            Self::SocketIo => "socketio",
         }
+    }
+
+    /// Whether the client says everything in its request, and hears only what that asked for.
+    pub fn is_one_way(self) -> bool {
+        matches!(self, Self::Sse | Self::Stream)
     }
 
     /// The transport of a path.
@@ -86,7 +94,7 @@ pub async fn plan(node: &Node, transport: Transport, parts: &Parts) -> Result<Pl
     server_limit(node)?;
     let mut plan = match transport {
         Transport::WebSocket => websocket(node, parts).await,
-        Transport::Sse | Transport::Stream => one_way(node, transport, parts).await,
+        Transport::Sse | Transport::Stream | Transport::SocketIo => one_way(node, transport, parts).await,
     }?;
     if node.is_draining() {
         // Whoever comes late is told inside what the others were told: an EventSource never comes back from a 503.
@@ -129,7 +137,7 @@ async fn websocket(node: &Node, parts: &Parts) -> Result<Plan, Problem> {
         refused,
         accept: upgrade.accept,
         subprotocol,
-        parts: node.authorizer.is_some().then(|| Arc::new(parts.clone())),
+        parts: node.keeps_requests().then(|| Arc::new(parts.clone())),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fanfare_protocol::{
-    ChannelName, ClientId, Code, Cursor, Data, Event, EventName, Member, Message, Position, Presence,
+    Args, ChannelName, ClientId, Code, Cursor, Data, Event, EventName, Member, Message, Position, Presence,
     PresenceAction, Problem, Ref, Reply, SessionId,
     event::{Gap, GapReason, HistoryPage, MembersPage, Published, Welcome},
 };
@@ -155,6 +155,11 @@ fn answer(name: &str) -> Event {
             ok(5, Reply::History(HistoryPage { messages: Vec::new(), head: at(44), more: false, gap: true }))
         }
         "ok to members" => ok(6, members_page(members(), 3, 2)),
+        "ok to call" => {
+            let args = vec![json(r#"{"id":7}"#), Data::Binary(vec![1, 2, 3].into()), Data::NULL];
+            ok(7, Reply::Called(Args(args)))
+        }
+        "ok to call without an answer" => ok(7, Reply::Called(Args::default())),
         "ok to members, last page" => ok(6, members_page(Vec::new(), 0, 0)),
         "subscribed" => Event::Subscribed {
             reference: Some(Ref::Number(2)),

@@ -218,7 +218,9 @@ pub fn ticket(call: &HubCall) -> Option<Ticket> {
         | HubCall::History { ticket, .. }
         | HubCall::Members { ticket, .. }
         | HubCall::Enter { ticket, .. }
-        | HubCall::Leave { ticket, .. } => Some(*ticket),
+        | HubCall::Leave { ticket, .. }
+        | HubCall::Call { ticket, .. }
+        | HubCall::Answer { ticket, .. } => Some(*ticket),
         HubCall::Unsubscribe { .. } | HubCall::Until { .. } | HubCall::Identify { .. } => None,
     }
 }

@@ -13,6 +13,7 @@ use fanfare_session::{Author, HubCall, HubEvent, Now, Subscribed, Ticket};
 
 use super::Link;
 use crate::{
+    application::Visit,
     authorizer::{Asker, Authorizer},
     plan::Transport,
 };
@@ -35,6 +36,10 @@ pub(super) enum Answer {
     Decided(HubEvent),
     /// A page.
     Page(HubEvent),
+    /// The application's answer to a call.
+    Called(HubEvent),
+    /// Whether the application lets the client into a namespace.
+    Entered(Arc<str>, Result<Arc<dyn Visit>, Problem>),
 }
 
 impl Link {
@@ -98,7 +103,14 @@ impl Link {
                     ))
                 });
             }
+            HubCall::Call { ticket, namespace, event, args } => {
+                self.visit(at, ticket, namespace, event, args);
+            }
+            HubCall::Answer { ticket, id, args } => self.answered(at, ticket, &id, args),
             HubCall::Identify { identity } => {
+                if let Some(visits) = &self.visits {
+                    visits.renew(&identity);
+                }
                 connection.set_expiry(identity.expires_at);
                 if let Some(asker) = &mut self.asker {
                     asker.identity = identity.clone();
@@ -110,7 +122,9 @@ impl Link {
                     transport: self.transport.name(),
                     connected_at: self.since,
                 };
-                hub.identify(&connection, listed);
+                if self.dialect.as_ref().is_none_or(|dialect| dialect.is_listed()) {
+                    hub.identify(&connection, listed);
+                }
             }
         }
     }
@@ -172,8 +186,9 @@ impl Link {
         let (hub, connection) = (self.node.hub.clone(), self.connection.clone());
         let element =
             self.beginning.as_ref().and_then(|b| b.channels.iter().position(|name| *name == channel));
-        // SSE and streams were asked about before they were answered.
-        let asked = self.asked().filter(|_| self.transport == Transport::WebSocket);
+        // SSE and streams were asked about before they were answered; what the application joined is its own decision.
+        let joined = self.session.has_joined(&channel) && !options.presence;
+        let asked = self.asked().filter(|_| self.transport == Transport::WebSocket && !joined);
         self.later(async move {
             let begun = async {
                 allowed(asked, &channel, &options).await?;
@@ -258,6 +273,8 @@ impl Link {
                     self.paging = false;
                     self.session.handle_hub(at, event);
                 }
+                Answer::Called(event) => self.called(at, event),
+                Answer::Entered(namespace, result) => self.entered(at, &namespace, result),
                 Answer::Decided(event) => {
                     self.deciding = false;
                     self.session.handle_hub(at, event);
@@ -273,6 +290,9 @@ impl Link {
 
     /// A from-now element of the request's cursor becomes the position that its subscription begins at.
     pub(super) fn begun(&mut self, channel: &ChannelName, after: Option<Position>) {
+        if let (Some(dialect), Some(after)) = (&self.dialect, after) {
+            dialect.begun(channel, after);
+        }
         // The reader is there now, or will not be.
         if let Some(until) = self.limits.remove(channel) {
             self.connection.limit(channel, until);

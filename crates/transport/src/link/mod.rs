@@ -1,7 +1,9 @@
 //! A connection between session and hub: carries out what the session asks, tells it what happened, and pumps what is to be written.
 mod calls;
 mod output;
+pub(crate) mod peer;
 mod tell;
+pub(crate) mod visits;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,7 +16,9 @@ use std::{
 
 use fanfare_broker::Budget;
 use fanfare_hub::{Connection, Notice, Socket, unix_ms};
-use fanfare_protocol::{ChannelName, Command, Cursor, Format, Request, options::SubscribeRequest};
+use fanfare_protocol::{
+    ChannelName, Command, Cursor, Format, Position, Problem, Ref, Request, options::SubscribeRequest,
+};
 use fanfare_session::{Action, HubCall, HubEvent, Now, Session, Sign, session::Opening};
 
 use crate::{
@@ -27,6 +31,7 @@ pub(crate) use output::Wrote;
 
 use calls::{Answer, Waiting};
 use output::CaughtUp;
+use visits::Visits;
 
 /// Pages that one connection may have asked for and not been given.
 const PAGES: usize = 100;
@@ -68,12 +73,24 @@ pub(crate) struct Link {
     asker: Option<Box<Asker>>,
     waiting: VecDeque<Waiting>,
     deciding: bool,
+    visits: Option<Box<Visits>>,
     armed: Option<Instant>,
     /// Output waits for the socket.
     blocked: bool,
     /// Bytes that had stood in a stream's own buffer went out since this was last asked.
     progressed: bool,
     since: u64,
+    dialect: Option<Arc<dyn Dialect>>,
+}
+
+/// What a dialect wants to know of a link that serves it.
+pub(crate) trait Dialect: Send + Sync {
+    /// A reader was attached: what it is sent comes after this position. Nothing has been.
+    fn begun(&self, channel: &ChannelName, after: Position);
+    /// The session ends.
+    fn over(&self, problem: &Problem);
+    /// Whether the connection stands for its client in lists.
+    fn is_listed(&self) -> bool;
 }
 
 fn now() -> Now {
@@ -85,7 +102,7 @@ impl Link {
     pub fn open(node: &Arc<Node>, plan: Plan, socket: Box<dyn Socket>) -> Self {
         let Plan { transport, format, form, caller, request, refused, parts, .. } = plan;
         let connection = node.hub.connect(form, caller.client, socket);
-        if transport != Transport::WebSocket {
+        if transport.is_one_way() {
             node.hub.hold_client(connection.id, caller.client, caller.identity.user.as_ref());
         }
         let opening = Opening {
@@ -118,10 +135,12 @@ impl Link {
             asker,
             waiting: VecDeque::new(),
             deciding: false,
+            visits: None,
             armed: None,
             blocked: false,
             progressed: false,
             since: at.unix_ms,
+            dialect: None,
         };
         match refused {
             Some(problem) => link.session.handle_hub(at, HubEvent::Disconnect(problem)),
@@ -136,7 +155,7 @@ impl Link {
             // Opens the client's stream, and any buffer on the way.
             self.send_raw(b": fanfare\n\n");
         }
-        if self.transport != Transport::WebSocket {
+        if self.transport.is_one_way() {
             let channels = request.channels.clone();
             let cursor = request.cursor.clone().unwrap_or_else(|| Cursor(vec![None; channels.len()]));
             if channels.len() > 1 && self.transport == Transport::Sse {
@@ -148,6 +167,25 @@ impl Link {
             let command = Command::Subscribe { channel: channel.clone(), options, token: None };
             self.session.handle_command(at, Request { reference: None, command });
         }
+    }
+
+    /// Serves a dialect, which hears of what happens from now on.
+    pub fn serve(&mut self, dialect: Arc<dyn Dialect>) {
+        self.dialect = Some(dialect);
+    }
+
+    /// A command that came in other words.
+    pub fn command(&mut self, request: Request) {
+        let at = now();
+        self.session.handle_command(at, request);
+        self.act_all(at);
+    }
+
+    /// A command that its dialect refused.
+    pub fn refuse(&mut self, reference: Option<Ref>, problem: Problem) {
+        let at = now();
+        self.session.handle_rejected(at, reference, problem);
+        self.act_all(at);
     }
 
     /// The encoding of this connection's frames.
@@ -164,6 +202,7 @@ impl Link {
     pub fn wants_input(&self) -> bool {
         self.congested.is_none()
             && self.waiting.len() < 64
+            && self.visits.as_ref().is_none_or(|visits| visits.have_room())
             && self.session.wants_input()
             && self.pages.len() < PAGES
             && self.connection.accepts(self.control_limit)
@@ -227,7 +266,8 @@ impl Link {
         loop {
             self.act_all(at);
             self.next_page();
-            if !self.poll_calls(at, cx) {
+            let asked = self.serve_asks(at, cx);
+            if !self.poll_calls(at, cx) && !asked {
                 break;
             }
         }
@@ -253,6 +293,11 @@ impl Link {
                 Action::Send(event) => self.send(event),
                 Action::Ping => self.ping(),
                 Action::Hub(call) => self.call(at, call),
+                Action::Joined { channel, result } => {
+                    if let Some(visits) = &mut self.visits {
+                        visits.joined(&channel, &result);
+                    }
+                }
                 Action::Close(close) => self.close(&close),
             }
         }
