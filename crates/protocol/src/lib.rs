@@ -24,6 +24,7 @@ mod query;
 mod request;
 pub mod rights;
 mod sink;
+pub mod typed;
 
 pub use args::Args;
 pub use client::{ClientId, SessionId};
@@ -37,3 +38,4 @@ pub use options::{Ack, Start, SubscribeOptions};
 pub use position::{Cursor, Epoch, Position};
 pub use problem::Problem;
 pub use rights::{Grant, Identity, Pattern, Right, Rights};
+pub use typed::{Binary, FromArgs, ToArgs};
