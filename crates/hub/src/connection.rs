@@ -13,7 +13,7 @@ use crate::{
     counters::Counters,
     form::Form,
     reader::{Reader, ReaderKey, State},
-    sync::{AtomicU64, Mutex, MutexGuard},
+    sync::{AtomicU64, Mutex, MutexGuard, Ordering},
 };
 
 /// Where a round writes. Never blocks: `WouldBlock` when the kernel takes nothing, and always for transports that pull.
@@ -151,6 +151,11 @@ impl Connection {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Out> {
         self.out.lock()
+    }
+
+    /// Whether the timer wheel has yet to wake its driver.
+    pub fn is_armed(&self) -> bool {
+        self.timer.load(Ordering::Acquire) != 0
     }
 
     /// Remembers who drives this connection: woken when it has something to do.

@@ -15,7 +15,8 @@ const SLOTS: usize = 1024;
 /// Entries by the tick at which they come up.
 type Slot = Vec<(u32, Weak<Connection>)>;
 
-/// Wakes connections at about the time they asked for, never early, at most one tick late.
+/// Wakes connections at about the time they asked for, at most one tick late; early only where ticks were held up when they asked, which are
+/// made up for.
 pub struct Wheel {
     now: Ticks,
     slots: Vec<Mutex<Slot>>,

@@ -70,8 +70,11 @@ impl Rig {
 fn wakes_never_early_and_at_most_one_tick_late() {
     for after_ms in [0, 1, TICK_MS - 1, TICK_MS, TICK_MS + 1, 10_000, SLOTS as u64 * TICK_MS * 3 + 17] {
         let rig = Rig::new();
+        assert!(!rig.connection.is_armed());
         rig.wheel.arm(&rig.connection, after_ms);
+        assert!(rig.connection.is_armed());
         let turns = rig.turns_to_wake(5 * SLOTS as u64).expect("never woken");
+        assert!(!rig.connection.is_armed(), "so that who was woken too early knows to ask again");
         // A turn may come at once after arming: only whole ticks after the first count.
         assert!((turns - 1) * TICK_MS >= after_ms, "{after_ms} ms: early, after {turns} turns");
         assert!((turns - 2.min(turns)) * TICK_MS <= after_ms, "{after_ms} ms: late, after {turns} turns");

@@ -280,7 +280,9 @@ impl Link {
     /// Asks the wheel to wake this connection when the session wants it.
     fn arm(&mut self, at: Now) {
         let Some(due) = self.session.poll_timeout() else { return };
-        if self.armed.is_none_or(|armed| due < armed || armed <= at.mono) {
+        // A wheel whose ticks were held up makes up for them, and comes early to what was asked of it meanwhile.
+        let came = !self.connection.is_armed();
+        if came || self.armed.is_none_or(|armed| due < armed || armed <= at.mono) {
             self.armed = Some(due);
             let wait = due.saturating_duration_since(at.mono);
             self.node.hub.wheel().arm(&self.connection, wait.as_millis() as u64);
