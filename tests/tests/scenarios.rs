@@ -56,7 +56,7 @@ fn quick(transports: &[Transport]) {
         poll_bytes: 300_000,
         publisher_bytes: 12_000,
         pause: Duration::from_millis(15),
-        patience: Duration::from_secs(60),
+        patience: Duration::from_secs(180),
     };
     run_seeds(&script, 1);
 }
@@ -99,7 +99,7 @@ fn twenty_seeds_over_every_transport() {
         poll_bytes: 400_000,
         publisher_bytes: 30_000,
         pause: Duration::from_millis(15),
-        patience: Duration::from_secs(120),
+        patience: Duration::from_secs(400),
     };
     run_seeds(&script, 20);
 }
