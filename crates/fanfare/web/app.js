@@ -12,6 +12,8 @@ import { open as openWebSocket } from './transports/ws.js';
 
 const METRICS = 'host:metrics';
 const LOBBY = 'chat:lobby';
+const HUB = apiUrl('.').href.replace(/\/$/, '');
+const DEFAULT_HUB = 'http://127.0.0.1:8000';
 /** A minute of samples: three keys a second. */
 const LAST = 180;
 const TICK_MS = 250;
@@ -117,7 +119,8 @@ function fillCommands() {
   const commands = {
     hear: `curl -N '${apiUrl('v1/sse', { channel: LOBBY })}'`,
     say: `curl -d '{"event":"say","data":{"text":"hi"}}' '${apiUrl(`v1/channels/${LOBBY}/messages`)}'`,
-    tail: `fanfare sub ${METRICS}`,
+    // The command's own default need not be said.
+    tail: `fanfare sub ${HUB === DEFAULT_HUB ? '' : `--url ${HUB} `}${METRICS}`,
   };
   for (const [name, command] of Object.entries(commands)) {
     const row = document.querySelector(`[data-command="${name}"]`);

@@ -32,7 +32,7 @@ function schedule(): void {
   });
 }
 
-function lineElement(line: Line): HTMLLIElement {
+function lineElement(line: Line, room: Room): HTMLLIElement {
   if (line.lost) return el('li', {}, el('p', { class: 'notice' }, line.words));
   const fate = line.fate === 'sending' ? 'sending…' : 'not sent';
   return el(
@@ -42,6 +42,7 @@ function lineElement(line: Line): HTMLLIElement {
     el('time', {}, shortTime(line.time)),
     line.fate ? el('small', { class: 'fate' }, ` ${fate}`) : undefined,
     el('span', { class: 'words' }, line.words),
+    line.fate === 'failed' ? el('button', { type: 'button', class: 'small', onclick: () => void room.send(line) }, 'Send again') : undefined,
   );
 }
 
@@ -57,7 +58,7 @@ function drawLines(): void {
   const wanted = shown.lines.map(line => {
     const known = elements.get(line);
     if (known && known.fate === line.fate) return known.element;
-    const element = lineElement(line);
+    const element = lineElement(line, shown);
     elements.set(line, { element, fate: line.fate });
     return element;
   });

@@ -91,13 +91,19 @@ export class Room {
     this.#heard.changed();
   }
 
-  async say(words: string, by: string, id: string, client: string | undefined): Promise<void> {
-    const line: Line = { id, words, by, client, time: Date.now(), fate: 'sending' };
+  say(words: string, by: string, id: string, client: string | undefined): Promise<void> {
+    const line: Line = { id, words, by, client, time: Date.now() };
     this.lines.push(line);
     this.#typedAt = 0;
+    return this.send(line);
+  }
+
+  /** Also again: with the id that it had, so that the hub takes it once if it does have it (for five minutes by default). */
+  async send(line: Line): Promise<void> {
+    line.fate = 'sending';
     this.#heard.changed();
     try {
-      await this.channel.publish('say', { words, by }, { id });
+      await this.channel.publish('say', { words: line.words, by: line.by }, { id: line.id });
     } catch {
       line.fate = 'failed';
       this.#heard.changed();

@@ -1,7 +1,7 @@
 // The same channel heard four ways at once, for a minute. Three are the client over one transport each; the fourth is a short poll made
 // with the package's `poll` and nothing but fetch.
 import { type AnyClient, createClient, type Message, poll } from 'fanfare-client';
-import { $, bytes, count, el, fields, HUB, ms, number, put, showStatus } from '../shared/kit.ts';
+import { $, bytes, count, el, fields, HUB, many, ms, number, put, RETRY, showStatus } from '../shared/kit.ts';
 
 const CHANNEL = 'demo:compare';
 const LASTS = 60_000;
@@ -17,11 +17,12 @@ class Way {
   latencies: number[] = [];
   #cells: HTMLElement[];
   #bar = el('i');
+  #late = el('b', {}, '–');
 
   constructor(readonly name: string) {
     this.#cells = Array.from({ length: 7 }, () => el('td', { class: 'n' }, '–'));
     $('rows').append(el('tr', {}, el('th', { scope: 'row' }, name), ...this.#cells));
-    $('bars').append(el('div', {}, el('span', {}, name), this.#bar));
+    $('bars').append(el('div', {}, el('span', {}, name), el('span', { class: 'rail' }, this.#bar), this.#late));
   }
 
   hear(n: number, time: number): void {
@@ -61,6 +62,7 @@ class Way {
       if (cell) put(cell, word);
     });
     // From 0.1 ms to 10 s.
+    put(this.#late, none ? '–' : ms(this.mean));
     this.#bar.style.width = none ? '0' : `${Math.max(0.02, (Math.log10(Math.max(this.mean, 0.1)) + 1) / 5) * 100}%`;
   }
 }
@@ -69,7 +71,7 @@ const ways = { poll: new Way('Poll'), longpoll: new Way('Long-poll'), sse: new W
 let ending: AbortController | undefined;
 
 function hearOver(transport: 'longpoll' | 'sse' | 'ws', way: Way, signal: AbortSignal): AnyClient {
-  const client: AnyClient = createClient(HUB, { transports: [transport] });
+  const client: AnyClient = createClient(HUB, { transports: [transport], retry: RETRY });
   const hear = (message: Message) => way.hear(number(fields(message.data).n), message.time);
   client.channel(CHANNEL).subscribe('update', hear, { signal });
   const figures = () => {
@@ -134,11 +136,11 @@ function start(): void {
     clearInterval(ticking);
     if (ending === controller) ending = undefined;
     put($('start'), 'Compare for a minute');
-    put($('seconds'), 'done');
+    put($('seconds'), Date.now() - began < LASTS ? 'stopped' : 'done');
     draw();
     const { poll: slow, ws: quick } = ways;
     if (quick.received > 0)
-      put($('verdict'), `WebSocket took ${count(quick.requests)} request for ${count(quick.received)} updates; polling took ${count(slow.requests)}, and was ${Math.round(slow.mean / Math.max(quick.mean, 0.5))} times as late.`);
+      put($('verdict'), `WebSocket took ${many(quick.requests, 'request')} for ${many(quick.received, 'update')}; polling took ${count(slow.requests)}, and was ${Math.round(slow.mean / Math.max(quick.mean, 0.5))} times as late.`);
   });
 }
 

@@ -38,6 +38,8 @@ class Pointer {
     this.shownX = Number.isNaN(this.shownX) ? this.x : this.shownX + (this.x - this.shownX) * ease;
     this.shownY = Number.isNaN(this.shownY) ? this.y : this.shownY + (this.y - this.shownY) * ease;
     this.element.style.transform = `translate(${this.shownX * width}px, ${this.shownY * height}px)`;
+    // Near the right edge a name has no room to its right.
+    this.element.classList.toggle('left', this.shownX * width + this.element.offsetWidth > width);
     this.element.classList.toggle('still', performance.now() - this.movedAt > STILL);
   }
 }

@@ -10,9 +10,15 @@ interface Progress {
   time: number;
 }
 
+/** A running job that has said nothing for so long has ended with the hub that ran it. */
+const SILENT = 25_000;
+
 const client = connect();
 const requests = client.channel('demo:jobs');
 let stop = () => {};
+let running = false;
+let heardAt = 0;
+let askingAt = 0;
 
 function read(data: unknown, at: number): Progress {
   const said = fields(data);
@@ -60,7 +66,9 @@ function watchByPolling(channel: string, signal: AbortSignal): Poll<Progress> {
   });
   watching.subscribe(({ state, requests, interval }) => {
     put($('polled-requests'), requests);
-    put($('polled-next'), state === 'waiting' ? ms(interval) : state === 'running' ? 'now' : state);
+    askingAt = state === 'waiting' ? Date.now() + interval : 0;
+    put($('polled-wait'), ms(interval));
+    put($('polled-next'), state === 'waiting' ? ms(interval) : state === 'running' ? 'now' : 'never');
   });
   watching.done.catch(() => undefined); // Stopped, or said by `onError` and its state.
   return watching;
@@ -71,6 +79,7 @@ function watchLive(channel: string, signal: AbortSignal): void {
   const hear = (message: Message) => {
     const progress = read(message.data, message.time);
     messages += 1;
+    heardAt = Date.now();
     put($('live-messages'), messages);
     show('live', progress);
     $('steps').prepend(el('li', {}, el('time', {}, time(message.time)), `${Math.round(progress.percent)} % ${progress.words}`));
@@ -80,6 +89,7 @@ function watchLive(channel: string, signal: AbortSignal): void {
 }
 
 function finished(): void {
+  running = false;
   $<HTMLButtonElement>('start').disabled = false;
   put($('start'), 'Start another');
 }
@@ -89,6 +99,8 @@ function start(): void {
   const ending = new AbortController();
   const id = random();
   const channel = `demo:job:${id}`;
+  running = true;
+  heardAt = Date.now();
   $<HTMLButtonElement>('start').disabled = true;
   put($('start'), 'Running…');
   put($('job'), channel);
@@ -107,5 +119,18 @@ function start(): void {
   orProblem('start', asked);
 }
 
+/** Counts down to the next request, and gives up on a job that its hub did not survive. */
+function tick(): void {
+  const left = askingAt - Date.now();
+  if (left > 0) put($('polled-next'), `${(left / 1000).toFixed(1)} s`);
+  // While there is no connection, nothing can be said.
+  if (client.status.value.state !== 'connected') heardAt = Math.max(heardAt, Date.now() - SILENT / 2);
+  if (!running || Date.now() - heardAt < SILENT) return;
+  stop();
+  finished();
+  put($('live-words'), 'The job has gone silent: a hub that restarts ends its jobs. Start another.');
+}
+
 $('start').addEventListener('click', start);
+setInterval(tick, 100);
 void client.connect().catch(() => undefined); // The header tells.

@@ -2,8 +2,9 @@
 // with `null` deletes. Only who posted a mood is shown its buttons; a real board would have the hub check that, by a grant.
 import type { Message } from 'fanfare-client';
 import { $, connect, count, el, fields, flash, orProblem, put, random, remember, remembered, text, time, toast, visitorName } from '../shared/kit.ts';
+import { FACES, faceAsChoice, faceInWords, faceOf } from './faces.ts';
 
-const EMOJI = ['😀', '😎', '🥳', '🤔', '😴', '😤', '🥲', '🔥', '🌱', '☕'];
+const EMOJI = Object.keys(FACES);
 const client = connect();
 const board = client.channel('demo:moods', { snapshot: true });
 const cards = new Map<string, HTMLLIElement>();
@@ -11,8 +12,8 @@ const mine = new Set((remembered('moods.mine') ?? '').split(' ').filter(Boolean)
 const since = { added: 0, changed: 0, removed: 0 };
 
 EMOJI.forEach((face, at) => {
-  const radio = el('input', { type: 'radio', name: 'face', value: face, 'aria-label': face, checked: at === 0 });
-  $('emoji').append(el('label', { class: 'choice' }, radio, el('span', { 'aria-hidden': 'true' }, face)));
+  const radio = el('input', { type: 'radio', name: 'face', value: face, 'aria-label': FACES[face]?.name, checked: at === 0 });
+  $('emoji').append(el('label', { class: 'choice', title: FACES[face]?.name }, radio, el('span', { 'aria-hidden': 'true' }, faceOf(face))));
 });
 
 function chosen(): string {
@@ -45,12 +46,12 @@ function fill(card: HTMLLIElement, key: string, message: Message): void {
   const data = fields(message.data);
   const words = text(data.words, 80);
   const parts: Node[] = [
-    el('span', { class: 'face' }, text(data.face, 8)),
+    faceOf(text(data.face, 8)),
     el('p', {}, words),
     el('p', { class: 'by' }, `${text(data.by, 32) || 'somebody'}, ${time(message.time)}`),
   ];
   if (mine.has(key)) {
-    const select = el('select', { 'aria-label': 'Change the mood', onchange: () => post(key, select.value, words) }, ...EMOJI.map(face => el('option', {}, face)));
+    const select = el('select', { 'aria-label': 'Change the mood', onchange: () => post(key, select.value, words) }, ...EMOJI.map(face => el('option', { value: face }, faceAsChoice(face))));
     select.value = text(data.face, 8);
     const down = () => orProblem('post', board.publish('mood', null, { key }));
     parts.push(el('div', { class: 'own' }, select, el('button', { type: 'button', class: 'small', onclick: down }, 'Take down')));
@@ -76,7 +77,7 @@ function show(message: Message): void {
       tally(inserted ? 'added' : 'changed');
       flash(card, inserted ? 'flash-new' : 'flash-changed');
       const data = fields(message.data);
-      if (inserted && !mine.has(key)) toast(`${text(data.face, 8)} ${text(data.by, 32) || 'Somebody'}: ${text(data.words, 80)}`);
+      if (inserted && !mine.has(key)) toast(`${faceInWords(text(data.face, 8))} ${text(data.by, 32) || 'Somebody'}: ${text(data.words, 80)}`);
     }
   }
   put($('total'), count(cards.size));

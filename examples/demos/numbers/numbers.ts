@@ -1,6 +1,6 @@
 // One number every three seconds: the last ten first, then each as it comes.
 import type { Message } from 'fanfare-client';
-import { $, connect, count, el, flash, number, put, time } from '../shared/kit.ts';
+import { $, connect, count, el, flash, HUB, number, put, time } from '../shared/kit.ts';
 
 const MOST = 10;
 const rows = $('rows');
@@ -22,4 +22,5 @@ function show(message: Message): void {
   while (rows.childElementCount > MOST) rows.lastElementChild?.remove();
 }
 
+put($('hub'), HUB);
 connect().channel('demo:numbers').subscribe('number', show, { last: MOST });

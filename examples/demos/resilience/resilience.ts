@@ -36,12 +36,15 @@ client.channel('demo:ticks').subscribe('tick', hear, {
 });
 
 let before = '';
+let tried = 0;
 client.status.subscribe(status => {
   put($('now'), status.state);
-  put($('attempt'), status.attempt);
+  if (status.state === 'reconnecting') tried = status.attempt;
+  put($('attempt'), status.state === 'reconnecting' ? status.attempt : '–');
   put($('transport'), status.transport ?? '–');
   const words = status.state === 'reconnecting' ? `Reconnecting${status.error ? `: ${status.error.message}` : ''}` : describe(status);
-  if (words !== before) tell(words);
+  if (words !== before) tell(status.state === 'connected' && tried > 0 ? `${words}, at attempt ${tried}` : words);
+  if (status.state === 'connected') tried = 0;
   before = words;
 });
 
@@ -81,6 +84,8 @@ cut.addEventListener('click', () => {
   network.cut(dark);
   setTimeout(() => {
     network.mend();
+    // A system whose cable is back says so (`online`), and the client tries at once. Out of the dark nobody says anything.
+    if (!dark) client.wake();
     cut.disabled = false;
     tell('The network is back');
   }, length * 1000);

@@ -71,8 +71,10 @@ export const time = (ms: number): string => clock.format(ms);
 export const shortTime = (ms: number): string => brief.format(ms);
 export const count = (n: number): string => plain.format(n);
 export const price = (n: number): string => prices.format(n);
+/** "1 message", "2 messages". */
+export const many = (n: number, one: string): string => `${count(n)} ${one}${n === 1 ? '' : 's'}`;
 /** Milliseconds, with as many digits as mean something. */
-export const ms = (n: number): string => (n < 10 ? `${n.toFixed(1)} ms` : n < 10_000 ? `${Math.round(n)} ms` : `${(n / 1000).toFixed(1)} s`);
+export const ms = (n: number): string => (n < 1 ? '< 1 ms' : n < 10 ? `${n.toFixed(1)} ms` : n < 10_000 ? `${Math.round(n)} ms` : `${(n / 1000).toFixed(1)} s`);
 export function bytes(n: number): string {
   if (n < 1000) return `${Math.round(n)} B`;
   return n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(2)} MB`;
@@ -121,9 +123,12 @@ export function showStatus(client: AnyClient, pill: HTMLElement): void {
   });
 }
 
+/** The hub is near and the visitor looks on, so what is broken is tried more often than the client would by itself. */
+export const RETRY = { min: 250, max: 4000 };
+
 /** A client of this hub, whose state the page's header shows. */
 export function connect(options: ClientOptions = {}): AnyClient {
-  const client: AnyClient = createClient(HUB, options);
+  const client: AnyClient = createClient(HUB, { retry: RETRY, ...options });
   showStatus(client, $('state'));
   client.status.subscribe(({ state, error }) => {
     if (state === 'failed') problem('connection', `Stopped: ${error?.message ?? 'the hub refused'}. ${error?.remedy ?? ''}`);

@@ -1,7 +1,7 @@
 // One table, three sources. Every update comes three times, once over each transport; its position (epoch and offset) is the same
 // whichever way it came, so whoever is first is taken, and the others are counted and dropped.
 import { type AnyClient, createClient, type Message, poll } from 'fanfare-client';
-import { $, count, el, fields, flash, HUB, number, put, showStatus, text } from '../shared/kit.ts';
+import { $, count, el, fields, flash, HUB, many, number, put, RETRY, showStatus, text } from '../shared/kit.ts';
 
 const CHANNEL = 'demo:orders';
 const ROWS = 12;
@@ -25,7 +25,7 @@ function take(by: string, { position, data, key }: Given): boolean {
   if (known) {
     dropped += 1;
     if (!known.also.includes(by) && by !== known.by) known.also.push(by);
-    put(known.cell, known.also.join(', '));
+    put(known.cell, known.also.map(by => SHORT[by] ?? by).join(', '));
     put($('dropped'), count(dropped));
     return false;
   }
@@ -55,6 +55,7 @@ function take(by: string, { position, data, key }: Given): boolean {
 }
 
 const HUES: Record<string, number> = { WebSocket: 0, SSE: 2, poll: 4 };
+const SHORT: Record<string, string> = { WebSocket: 'WS' };
 
 /** A source's panel with its switch; `open` starts it and gives what stops it. */
 function source(name: string, note: string, open: (state: HTMLElement, heard: (given: Given) => void) => () => void): void {
@@ -65,7 +66,7 @@ function source(name: string, note: string, open: (state: HTMLElement, heard: (g
   const heard = (given: Given) => {
     if (take(name, given)) first += 1;
     else repeats += 1;
-    put(words, `${count(first)} first, ${count(repeats)} repeats`);
+    put(words, `${count(first)} first, ${many(repeats, 'repeat')}`);
   };
   const toggle = el('input', { type: 'checkbox', checked: true, 'aria-label': `${name} on` });
   const panel = el(
@@ -91,7 +92,7 @@ function source(name: string, note: string, open: (state: HTMLElement, heard: (g
 }
 
 const live = (transport: 'ws' | 'sse', main: boolean) => (state: HTMLElement, heard: (given: Given) => void) => {
-  const client: AnyClient = createClient(HUB, { transports: [transport] });
+  const client: AnyClient = createClient(HUB, { transports: [transport], retry: RETRY });
   showStatus(client, state);
   if (main) showStatus(client, $('state'));
   const off = client.channel(CHANNEL).subscribe('order', heard);
@@ -117,7 +118,7 @@ function polling(state: HTMLElement, heard: (given: Given) => void): () => void 
   asking.done.catch(() => undefined); // Stopped by the switch.
   asking.subscribe(({ state: now, requests, error }) => {
     state.dataset.state = error ? 'reconnecting' : 'connected';
-    put(state, now === 'stopped' ? 'off' : `${count(requests)} requests`);
+    put(state, now === 'stopped' ? 'off' : many(requests, 'request'));
   });
   return () => asking.stop();
 }

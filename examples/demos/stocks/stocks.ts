@@ -14,6 +14,8 @@ class Row {
   #at = el('td', { class: 'n' });
   #name = el('td');
   #last = 0;
+  /** Percent since trading opened. */
+  #moved = 0;
 
   constructor(symbol: string) {
     this.#row = el('tr', {}, el('td', {}, el('b', {}, symbol)), this.#name, this.#price, this.#change, this.#at);
@@ -29,18 +31,20 @@ class Row {
     const data = fields(message.data);
     const now = number(data.price);
     const open = number(data.open) || now;
-    const change = ((now - open) / open) * 100;
+    this.#moved = Math.round(((now - open) / open) * 10_000) / 100;
     put(this.#name, text(data.name, 40));
     put(this.#price, price(now));
-    put(this.#change, `${change < 0 ? '−' : '+'}${Math.abs(change).toFixed(2)} %`);
-    this.#change.className = `n ${change < 0 ? 'down' : 'up'}`;
+    this.halt(false);
     put(this.#at, time(message.time));
     if (this.#last !== 0 && now !== this.#last) flash(this.#price, now > this.#last ? 'flash-up' : 'flash-down');
     this.#last = now;
   }
 
   halt(halted: boolean): void {
+    const moved = this.#moved;
     this.#row.toggleAttribute('data-halted', halted);
+    put(this.#change, halted ? 'halted' : `${moved < 0 ? '−' : moved > 0 ? '+' : ''}${Math.abs(moved).toFixed(2)} %`);
+    this.#change.className = `n ${halted || moved === 0 ? '' : moved < 0 ? 'down' : 'up'}`;
   }
 }
 
@@ -64,7 +68,7 @@ function tell(message: Message, words: string): void {
 
 function counted(kind: keyof typeof heard): void {
   heard[kind] += 1;
-  put($('events'), `Heard here: ${count(heard.quote)} quote, ${count(heard.news)} news, ${count(heard.halt)} halt`);
+  put($('events'), `Heard here: quote ${count(heard.quote)}, news ${count(heard.news)}, halt ${count(heard.halt)}`);
 }
 
 stocks.subscribe('quote', message => {

@@ -11,6 +11,9 @@ const REQUESTS: &str = "demo:jobs";
 /// Jobs under way at a time; more are told that they failed.
 const MOST: usize = 20;
 const RETRY: Duration = Duration::from_secs(5);
+/// Half-way a job waits for a machine and says nothing: who asks in vain asks less and less often.
+const QUIET: Duration = Duration::from_secs(10);
+const QUIET_AT: f64 = 30.0;
 const PHASES: [&str; 5] = ["reading", "sorting", "resizing", "packing", "checking"];
 
 /// A request: `{"id": "a1b2", "fail": true}`.
@@ -69,10 +72,12 @@ pub async fn run(fanfare: Fanfare, mut chance: Chance) {
 fn plan(request: &Request, chance: &mut Chance) -> Vec<(Duration, Said)> {
     let mut said = vec![(Duration::from_millis(200), tell(&request.id, 0.0, "running", "started"))];
     let mut percent = 0.0;
+    let mut quiet = Some(QUIET);
+    let mut pause = Duration::ZERO;
     let ends_at = if request.fail { 45.0 + chance.unit() * 20.0 } else { 100.0 };
     loop {
         let wait = 300.0 + percent * 30.0 * chance.unit();
-        let wait = Duration::from_millis(wait as u64);
+        let wait = Duration::from_millis(wait as u64) + std::mem::take(&mut pause);
         percent += 2.0 + chance.unit() * 6.0;
         if percent >= ends_at {
             let end = if request.fail {
@@ -83,7 +88,13 @@ fn plan(request: &Request, chance: &mut Chance) -> Vec<(Duration, Said)> {
             said.push((wait, end));
             return said;
         }
-        let phase = PHASES.get((percent / 20.0) as usize).copied().unwrap_or("checking");
+        let mut phase = PHASES.get((percent / 20.0) as usize).copied().unwrap_or("checking");
+        if percent >= QUIET_AT
+            && let Some(length) = quiet.take()
+        {
+            pause = length;
+            phase = "waiting for a free machine";
+        }
         said.push((wait, tell(&request.id, percent, "running", phase)));
     }
 }
@@ -109,6 +120,7 @@ mod tests {
                 let plan = plan(&request, &mut Chance::seeded(seed));
                 let took: Duration = plan.iter().map(|(wait, _)| *wait).sum();
                 assert!((5..60).contains(&took.as_secs()), "seed {seed}: {took:?}");
+                assert!(plan.iter().any(|(wait, _)| *wait >= QUIET), "seed {seed}: it never rests");
                 let percents: Vec<f64> =
                     plan.iter().map(|(_, said)| said.data["percent"].as_f64().unwrap()).collect();
                 assert!(percents.windows(2).all(|two| two[0] <= two[1]), "seed {seed}: {percents:?}");

@@ -10,6 +10,8 @@ use super::{
 
 const CHANNEL: &str = "demo:moods";
 const EVERY: Duration = Duration::from_secs(5);
+/// Moods on the board when somebody comes to it.
+const AT_FIRST: usize = 3;
 const ROBOTS: [&str; 4] = ["Robot Ada", "Robot Karel", "Robot Grace", "Robot Alan"];
 const MOODS: [(&str, &str); 8] = [
     ("😀", "All tests green"),
@@ -58,6 +60,12 @@ impl Source for Moods {
         EVERY
     }
 
+    /// A board with something on it is seen at once.
+    fn begin(&mut self) -> Vec<Said> {
+        let missing = AT_FIRST.saturating_sub(self.posted.len());
+        (0..missing).filter_map(|_| self.insert()).collect()
+    }
+
     fn step(&mut self) -> Vec<Said> {
         let choice = self.chance.below(4);
         let said = if self.posted.len() < 2 || (choice < 2 && self.posted.len() < 5) {
@@ -84,6 +92,11 @@ mod tests {
         let mut moods = Moods::new(Chance::seeded(9));
         let mut board = HashSet::new();
         let (mut changed, mut removed) = (0, 0);
+        for said in moods.begin() {
+            assert!(board.insert(said.key.unwrap()));
+        }
+        assert_eq!(board.len(), AT_FIRST);
+        assert!(moods.begin().is_empty(), "what is there is not posted again");
         for _ in 0..500 {
             for said in moods.step() {
                 let key = said.key.unwrap();

@@ -67,13 +67,18 @@ var Room = class {
     this.lines.unshift(...said.map((message) => this.#line(message)));
     this.#heard.changed();
   }
-  async say(words, by, id, client2) {
-    const line = { id, words, by, client: client2, time: Date.now(), fate: "sending" };
+  say(words, by, id, client2) {
+    const line = { id, words, by, client: client2, time: Date.now() };
     this.lines.push(line);
     this.#typedAt = 0;
+    return this.send(line);
+  }
+  /** Also again: with the id that it had, so that the hub takes it once if it does have it (for five minutes by default). */
+  async send(line) {
+    line.fate = "sending";
     this.#heard.changed();
     try {
-      await this.channel.publish("say", { words, by }, { id });
+      await this.channel.publish("say", { words: line.words, by: line.by }, { id: line.id });
     } catch {
       line.fate = "failed";
       this.#heard.changed();
@@ -125,7 +130,7 @@ function schedule() {
     draw();
   });
 }
-function lineElement(line) {
+function lineElement(line, room) {
   if (line.lost) return el("li", {}, el("p", { class: "notice" }, line.words));
   const fate = line.fate === "sending" ? "sending\u2026" : "not sent";
   return el(
@@ -134,7 +139,8 @@ function lineElement(line) {
     el("span", { class: "who" }, line.by),
     el("time", {}, shortTime(line.time)),
     line.fate ? el("small", { class: "fate" }, ` ${fate}`) : void 0,
-    el("span", { class: "words" }, line.words)
+    el("span", { class: "words" }, line.words),
+    line.fate === "failed" ? el("button", { type: "button", class: "small", onclick: () => void room.send(line) }, "Send again") : void 0
   );
 }
 var elements = /* @__PURE__ */ new Map();
@@ -147,7 +153,7 @@ function drawLines() {
   const wanted = shown.lines.map((line) => {
     const known = elements.get(line);
     if (known && known.fate === line.fate) return known.element;
-    const element = lineElement(line);
+    const element = lineElement(line, shown);
     elements.set(line, { element, fate: line.fate });
     return element;
   });

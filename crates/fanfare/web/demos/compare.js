@@ -1,6 +1,6 @@
 // examples/demos/compare/compare.ts
 import { createClient, poll } from "./fanfare-client.min.js";
-import { $, bytes, count, el, fields, HUB, ms, number, put, showStatus } from "./kit.js";
+import { $, bytes, count, el, fields, HUB, many, ms, number, put, RETRY, showStatus } from "./kit.js";
 var CHANNEL = "demo:compare";
 var LASTS = 6e4;
 var Way = class {
@@ -8,7 +8,7 @@ var Way = class {
     this.name = name;
     this.#cells = Array.from({ length: 7 }, () => el("td", { class: "n" }, "\u2013"));
     $("rows").append(el("tr", {}, el("th", { scope: "row" }, name), ...this.#cells));
-    $("bars").append(el("div", {}, el("span", {}, name), this.#bar));
+    $("bars").append(el("div", {}, el("span", {}, name), el("span", { class: "rail" }, this.#bar), this.#late));
   }
   name;
   requests = 0;
@@ -20,6 +20,7 @@ var Way = class {
   latencies = [];
   #cells;
   #bar = el("i");
+  #late = el("b", {}, "\u2013");
   hear(n, time) {
     this.seen.add(n);
     this.received += 1;
@@ -52,13 +53,14 @@ var Way = class {
       const cell = this.#cells[at];
       if (cell) put(cell, word);
     });
+    put(this.#late, none ? "\u2013" : ms(this.mean));
     this.#bar.style.width = none ? "0" : `${Math.max(0.02, (Math.log10(Math.max(this.mean, 0.1)) + 1) / 5) * 100}%`;
   }
 };
 var ways = { poll: new Way("Poll"), longpoll: new Way("Long-poll"), sse: new Way("SSE"), ws: new Way("WebSocket") };
 var ending;
 function hearOver(transport, way, signal) {
-  const client = createClient(HUB, { transports: [transport] });
+  const client = createClient(HUB, { transports: [transport], retry: RETRY });
   const hear = (message) => way.hear(number(fields(message.data).n), message.time);
   client.channel(CHANNEL).subscribe("update", hear, { signal });
   const figures = () => {
@@ -120,11 +122,11 @@ function start() {
     clearInterval(ticking);
     if (ending === controller) ending = void 0;
     put($("start"), "Compare for a minute");
-    put($("seconds"), "done");
+    put($("seconds"), Date.now() - began < LASTS ? "stopped" : "done");
     draw();
     const { poll: slow, ws: quick } = ways;
     if (quick.received > 0)
-      put($("verdict"), `WebSocket took ${count(quick.requests)} request for ${count(quick.received)} updates; polling took ${count(slow.requests)}, and was ${Math.round(slow.mean / Math.max(quick.mean, 0.5))} times as late.`);
+      put($("verdict"), `WebSocket took ${many(quick.requests, "request")} for ${many(quick.received, "update")}; polling took ${count(slow.requests)}, and was ${Math.round(slow.mean / Math.max(quick.mean, 0.5))} times as late.`);
   });
 }
 $("start").addEventListener("click", () => {

@@ -31,6 +31,7 @@ var Pointer = class {
     this.shownX = Number.isNaN(this.shownX) ? this.x : this.shownX + (this.x - this.shownX) * ease;
     this.shownY = Number.isNaN(this.shownY) ? this.y : this.shownY + (this.y - this.shownY) * ease;
     this.element.style.transform = `translate(${this.shownX * width}px, ${this.shownY * height}px)`;
+    this.element.classList.toggle("left", this.shownX * width + this.element.offsetWidth > width);
     this.element.classList.toggle("still", performance.now() - this.movedAt > STILL);
   }
 };

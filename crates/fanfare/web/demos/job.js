@@ -1,10 +1,14 @@
 // examples/demos/job/job.ts
 import { poll } from "./fanfare-client.min.js";
 import { $, connect, el, fields, HUB, ms, number, orProblem, put, random, text, time } from "./kit.js";
+var SILENT = 25e3;
 var client = connect();
 var requests = client.channel("demo:jobs");
 var stop = () => {
 };
+var running = false;
+var heardAt = 0;
+var askingAt = 0;
 function read(data, at) {
   const said = fields(data);
   return { percent: number(said.percent), words: text(said.words), state: text(said.state), time: at };
@@ -45,7 +49,9 @@ function watchByPolling(channel, signal) {
   });
   watching.subscribe(({ state, requests: requests2, interval }) => {
     put($("polled-requests"), requests2);
-    put($("polled-next"), state === "waiting" ? ms(interval) : state === "running" ? "now" : state);
+    askingAt = state === "waiting" ? Date.now() + interval : 0;
+    put($("polled-wait"), ms(interval));
+    put($("polled-next"), state === "waiting" ? ms(interval) : state === "running" ? "now" : "never");
   });
   watching.done.catch(() => void 0);
   return watching;
@@ -55,6 +61,7 @@ function watchLive(channel, signal) {
   const hear = (message) => {
     const progress = read(message.data, message.time);
     messages += 1;
+    heardAt = Date.now();
     put($("live-messages"), messages);
     show("live", progress);
     $("steps").prepend(el("li", {}, el("time", {}, time(message.time)), `${Math.round(progress.percent)} % ${progress.words}`));
@@ -63,6 +70,7 @@ function watchLive(channel, signal) {
   client.channel(channel).subscribe("progress", hear, { last: 100, signal });
 }
 function finished() {
+  running = false;
   $("start").disabled = false;
   put($("start"), "Start another");
 }
@@ -71,6 +79,8 @@ function start() {
   const ending = new AbortController();
   const id = random();
   const channel = `demo:job:${id}`;
+  running = true;
+  heardAt = Date.now();
   $("start").disabled = true;
   put($("start"), "Running\u2026");
   put($("job"), channel);
@@ -88,5 +98,15 @@ function start() {
   asked.catch(finished);
   orProblem("start", asked);
 }
+function tick() {
+  const left = askingAt - Date.now();
+  if (left > 0) put($("polled-next"), `${(left / 1e3).toFixed(1)} s`);
+  if (client.status.value.state !== "connected") heardAt = Math.max(heardAt, Date.now() - SILENT / 2);
+  if (!running || Date.now() - heardAt < SILENT) return;
+  stop();
+  finished();
+  put($("live-words"), "The job has gone silent: a hub that restarts ends its jobs. Start another.");
+}
 $("start").addEventListener("click", start);
+setInterval(tick, 100);
 void client.connect().catch(() => void 0);

@@ -42,7 +42,8 @@ var time = (ms2) => clock.format(ms2);
 var shortTime = (ms2) => brief.format(ms2);
 var count = (n) => plain.format(n);
 var price = (n) => prices.format(n);
-var ms = (n) => n < 10 ? `${n.toFixed(1)} ms` : n < 1e4 ? `${Math.round(n)} ms` : `${(n / 1e3).toFixed(1)} s`;
+var many = (n, one) => `${count(n)} ${one}${n === 1 ? "" : "s"}`;
+var ms = (n) => n < 1 ? "< 1 ms" : n < 10 ? `${n.toFixed(1)} ms` : n < 1e4 ? `${Math.round(n)} ms` : `${(n / 1e3).toFixed(1)} s`;
 function bytes(n) {
   if (n < 1e3) return `${Math.round(n)} B`;
   return n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(2)} MB`;
@@ -83,8 +84,9 @@ function showStatus(client, pill) {
     if (state === "reconnecting") ticking = setInterval(draw, 100);
   });
 }
+var RETRY = { min: 250, max: 4e3 };
 function connect(options = {}) {
-  const client = createClient(HUB, options);
+  const client = createClient(HUB, { retry: RETRY, ...options });
   showStatus(client, $("state"));
   client.status.subscribe(({ state, error }) => {
     if (state === "failed") problem("connection", `Stopped: ${error?.message ?? "the hub refused"}. ${error?.remedy ?? ""}`);
@@ -148,6 +150,7 @@ function hue(of) {
 export {
   $,
   HUB,
+  RETRY,
   bytes,
   connect,
   count,
@@ -156,6 +159,7 @@ export {
   fields,
   flash,
   hue,
+  many,
   ms,
   number,
   orProblem,

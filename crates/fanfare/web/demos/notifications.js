@@ -36,7 +36,7 @@ function row(item) {
     el(
       "div",
       { class: "actions" },
-      el("button", { type: "button", class: "small", onclick: toggle, "aria-label": `Mark ${item.read ? "unread" : "read"}: ${item.title}` }, item.read ? "Unread" : "Read"),
+      el("button", { type: "button", class: "small", onclick: toggle, "aria-label": `Mark ${item.read ? "unread" : "read"}: ${item.title}` }, `Mark ${item.read ? "unread" : "read"}`),
       el("button", { type: "button", class: "small", onclick: remove, "aria-label": `Remove: ${item.title}` }, "\xD7")
     )
   );

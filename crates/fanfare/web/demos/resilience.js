@@ -122,12 +122,15 @@ client.channel("demo:ticks").subscribe("tick", hear, {
   }
 });
 var before = "";
+var tried = 0;
 client.status.subscribe((status) => {
   put($("now"), status.state);
-  put($("attempt"), status.attempt);
+  if (status.state === "reconnecting") tried = status.attempt;
+  put($("attempt"), status.state === "reconnecting" ? status.attempt : "\u2013");
   put($("transport"), status.transport ?? "\u2013");
   const words = status.state === "reconnecting" ? `Reconnecting${status.error ? `: ${status.error.message}` : ""}` : describe(status);
-  if (words !== before) tell(words);
+  if (words !== before) tell(status.state === "connected" && tried > 0 ? `${words}, at attempt ${tried}` : words);
+  if (status.state === "connected") tried = 0;
   before = words;
 });
 var strip = $("strip");
@@ -162,6 +165,7 @@ cut.addEventListener("click", () => {
   network.cut(dark);
   setTimeout(() => {
     network.mend();
+    if (!dark) client.wake();
     cut.disabled = false;
     tell("The network is back");
   }, length * 1e3);

@@ -1,6 +1,6 @@
 // examples/demos/sources/sources.ts
 import { createClient, poll } from "./fanfare-client.min.js";
-import { $, count, el, fields, flash, HUB, number, put, showStatus, text } from "./kit.js";
+import { $, count, el, fields, flash, HUB, many, number, put, RETRY, showStatus, text } from "./kit.js";
 var CHANNEL = "demo:orders";
 var ROWS = 12;
 var kept = /* @__PURE__ */ new Map();
@@ -13,7 +13,7 @@ function take(by, { position, data, key }) {
   if (known) {
     dropped += 1;
     if (!known.also.includes(by) && by !== known.by) known.also.push(by);
-    put(known.cell, known.also.join(", "));
+    put(known.cell, known.also.map((by2) => SHORT[by2] ?? by2).join(", "));
     put($("dropped"), count(dropped));
     return false;
   }
@@ -42,6 +42,7 @@ function take(by, { position, data, key }) {
   return true;
 }
 var HUES = { WebSocket: 0, SSE: 2, poll: 4 };
+var SHORT = { WebSocket: "WS" };
 function source(name, note, open) {
   let first = 0;
   let repeats = 0;
@@ -50,7 +51,7 @@ function source(name, note, open) {
   const heard = (given) => {
     if (take(name, given)) first += 1;
     else repeats += 1;
-    put(words, `${count(first)} first, ${count(repeats)} repeats`);
+    put(words, `${count(first)} first, ${many(repeats, "repeat")}`);
   };
   const toggle = el("input", { type: "checkbox", checked: true, "aria-label": `${name} on` });
   const panel = el(
@@ -75,7 +76,7 @@ function source(name, note, open) {
   $("sources").append(panel);
 }
 var live = (transport, main) => (state, heard) => {
-  const client = createClient(HUB, { transports: [transport] });
+  const client = createClient(HUB, { transports: [transport], retry: RETRY });
   showStatus(client, state);
   if (main) showStatus(client, $("state"));
   const off = client.channel(CHANNEL).subscribe("order", heard);
@@ -99,7 +100,7 @@ function polling(state, heard) {
   asking.done.catch(() => void 0);
   asking.subscribe(({ state: now, requests, error }) => {
     state.dataset.state = error ? "reconnecting" : "connected";
-    put(state, now === "stopped" ? "off" : `${count(requests)} requests`);
+    put(state, now === "stopped" ? "off" : many(requests, "request"));
   });
   return () => asking.stop();
 }
