@@ -1,12 +1,13 @@
 //! The demos' pages, built from `examples/demos` into the binary's files.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::steps::Outcome;
 use crate::tools;
 
-const SOURCE: &str = "examples/demos";
+/// Where they are.
+pub const SOURCE: &str = "examples/demos";
 
 /// Builds them again.
 ///
@@ -31,9 +32,10 @@ pub fn check(root: &Path) -> Result<Outcome, String> {
     Ok(Outcome::Passed)
 }
 
-fn npm(root: &Path) -> Command {
+/// npm, in the demos' folder.
+pub fn npm(root: &Path) -> Command {
     let mut command = Command::new("npm");
-    command.current_dir(root.join(SOURCE));
+    command.current_dir(root.join(SOURCE)).stdin(Stdio::null());
     command
 }
 
@@ -42,7 +44,10 @@ fn has_npm(root: &Path) -> bool {
 }
 
 /// The pinned tools, if they are not there.
-fn prepare(root: &Path) -> Result<(), String> {
+///
+/// # Errors
+/// They could not be installed.
+pub fn prepare(root: &Path) -> Result<(), String> {
     if root.join(SOURCE).join("node_modules/esbuild").is_dir() {
         return Ok(());
     }

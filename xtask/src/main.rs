@@ -3,6 +3,8 @@
 //! Everything CI does is here, so that it runs the same on a laptop.
 
 mod autobahn;
+mod bench_rivals;
+mod browser;
 mod crash;
 mod demos;
 mod generate;
@@ -12,12 +14,16 @@ mod test;
 mod tidy;
 mod tools;
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use crate::steps::Outcome;
 
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test [STEP...]      everything CI checks: fmt, tidy, demos, clippy, wasm, test, scenarios, sdk, deny.
+  test [STEP...]      everything CI checks: fmt, tidy, demos, clippy, wasm, test, races, scenarios, sdk, browser,
+                      deny.
                       Names select steps; with none, all of them run.
   tidy                the rules of this repository that rustc and clippy do not know:
                       pure crates stay pure, dependency arrows run one way, files stay
@@ -26,9 +32,11 @@ cargo xtask COMMAND
   demos               build the demos' pages again (examples/demos into crates/fanfare/web/demos); needs Node
   autobahn [CASE...]  the Autobahn suite against an echo on the WebSocket codec (`6.*` is some of
                       its cases; none means all without compression); needs Python 2.7
-  sdk                 the TypeScript SDK: npm ci, types, lint, tests, build, size, and its contract tests
-                      against the hub built here; needs Node.js 20 and npm
+  sdk                 the TypeScript SDK: npm ci, types, lint, tests, build, size, its contract tests
+                      against the hub built here, then `browser` if there is a Chromium; needs Node.js 20 and npm
+  browser             the SDK's tests in real pages, and every demo; needs Chromium too (CHROMIUM_BIN, or in PATH)
   crash [KILLS SEED]  the disk log under kill -9 (200 times), power cuts and damaged ends
+  bench-rivals        Fanfare beside other servers, in turns, into docs/performance.md (`--help` tells more)
   help                this text
 ";
 
@@ -43,6 +51,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// The last part of `sdk`: a missing browser is told, and no failure.
+fn browser_if_any(root: &Path) -> Result<(), String> {
+    if let Outcome::Skipped(why) = browser::step(root)? {
+        println!("xtask: all but the browser tests passed. {why}");
+    }
+    Ok(())
+}
+
 fn run(args: &[String]) -> Result<(), String> {
     let (command, rest) = match args.split_first() {
         Some((command, rest)) => (command.as_str(), rest),
@@ -53,10 +69,12 @@ fn run(args: &[String]) -> Result<(), String> {
         "test" => test::run(&root, rest),
         "tidy" => tidy::run(&root),
         "autobahn" => autobahn::run(&root, rest),
+        "bench-rivals" => bench_rivals::run(&root, rest),
         "crash" => crash::run(&root, rest),
         "generate" => generate::write(&root),
         "demos" => demos::build(&root),
-        "sdk" => sdk::run(&root),
+        "sdk" => sdk::run(&root).and_then(|()| browser_if_any(&root)),
+        "browser" => browser::run(&root),
         "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())

@@ -1,12 +1,13 @@
 //! `cargo xtask sdk`: everything that is checked of the TypeScript SDK, in the order that fails soonest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::steps::Outcome;
 use crate::tools::{self, cargo};
 
-const FOLDER: &str = "sdk/typescript";
+/// Where it is.
+pub const FOLDER: &str = "sdk/typescript";
 /// What `npm run` is asked for, after `npm ci`. `contract` runs against the hub's own program.
 const SCRIPTS: &[&[&str]] = &[
     &["codes", "--", "--check"],
@@ -39,33 +40,49 @@ pub fn run(root: &Path) -> Result<(), String> {
     if let Some(why) = missing(root) {
         return Err(why);
     }
-    // `--workspace` although one program is wanted: another selection would be another set of features, and compile anew.
-    tools::run(cargo(root).args(["build", "--quiet", "--workspace", "--bin", "fanfare"]))?;
+    let hub = hub(root)?;
     tools::run(npm(root).args(["ci", "--no-audit", "--no-fund"]))?;
     for script in SCRIPTS {
-        tools::run(npm(root).args(["run", "--silent"]).args(*script))?;
+        tools::run(npm(root).env("FANFARE_BIN", &hub).args(["run", "--silent"]).args(*script))?;
     }
     Ok(())
 }
 
-fn npm(root: &Path) -> Command {
+/// npm, in the SDK's folder.
+pub fn npm(root: &Path) -> Command {
     let mut command = Command::new("npm");
     command.current_dir(root.join(FOLDER)).stdin(Stdio::null());
-    if std::env::var_os("FANFARE_BIN").is_none() {
-        command.env("FANFARE_BIN", binary(root));
-    }
     command
 }
 
-/// Where `cargo build` puts the hub.
-fn binary(root: &Path) -> std::path::PathBuf {
+/// The pinned tools, if they are not there.
+///
+/// # Errors
+/// They could not be installed.
+pub fn prepare(root: &Path) -> Result<(), String> {
+    if root.join(FOLDER).join("node_modules/vitest").is_dir() {
+        return Ok(());
+    }
+    tools::run(npm(root).args(["ci", "--no-audit", "--no-fund"]))
+}
+
+/// The hub's program: the one in `FANFARE_BIN`, or this tree's, built.
+///
+/// # Errors
+/// It does not build.
+pub fn hub(root: &Path) -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os("FANFARE_BIN") {
+        return Ok(root.join(named));
+    }
+    // `--workspace` although one program is wanted: another selection would be another set of features, and compile anew.
+    tools::run(cargo(root).args(["build", "--quiet", "--workspace", "--bin", "fanfare"]))?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |path| root.join(path));
-    target.join("debug").join(if cfg!(windows) { "fanfare.exe" } else { "fanfare" })
+    Ok(target.join("debug").join(if cfg!(windows) { "fanfare.exe" } else { "fanfare" }))
 }
 
 /// What has to be installed first, if anything.
-fn missing(root: &Path) -> Option<String> {
+pub fn missing(root: &Path) -> Option<String> {
     if !root.join(FOLDER).join("package.json").is_file() {
         return Some(format!("this tree has no {FOLDER}"));
     }

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Output;
 
+use crate::browser;
 use crate::demos;
 use crate::sdk;
 use crate::steps::{self, Outcome, Step};
@@ -22,6 +23,7 @@ const STEPS: &[Step] = &[
     Step { name: "races", body: races },
     Step { name: "scenarios", body: scenarios },
     Step { name: "sdk", body: sdk::step },
+    Step { name: "browser", body: browser::step },
     Step { name: "deny", body: deny },
 ];
 
