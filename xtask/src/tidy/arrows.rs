@@ -17,7 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("auth", &["protocol"]),
     ("dialect/socketio", &["protocol", "session"]),
     ("transport", &["protocol", "websocket", "session", "broker", "hub", "auth", "dialect-socketio"]),
-    ("fanfare", &["protocol", "websocket", "session", "broker", "broker-disk", "hub", "auth", "transport"]),
+    ("bench", &[]),
+    ("fanfare", &["protocol", "websocket", "session", "broker", "broker-disk", "hub", "auth", "transport", "bench"]),
     ("testkit", &["protocol", "websocket", "session", "broker", "hub"]),
 ];
 

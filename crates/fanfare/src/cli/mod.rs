@@ -1,5 +1,7 @@
 //! The command line of the `fanfare` binary.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod check;
 mod client;
 mod exit;
@@ -47,6 +49,9 @@ enum Command {
     /// Look at a data directory, verify, compact, export or import it
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Measure a hub, or another server: deliveries, latency, processor time, memory, order and loss
+    #[cfg(feature = "bench")]
+    Bench(Box<bench::BenchArgs>),
     /// Print the version
     Version,
 }
@@ -75,6 +80,8 @@ pub fn run() -> ExitCode {
         Some(Command::Token(args)) => token::run(args),
         Some(Command::Check(settings)) => check::run(settings),
         Some(Command::Store(command)) => store::run(command),
+        #[cfg(feature = "bench")]
+        Some(Command::Bench(args)) => bench::run(*args),
         Some(Command::Version) => output::line(&format!("fanfare {}", env!("CARGO_PKG_VERSION"))),
     };
     exit::code(done)

@@ -1,0 +1,67 @@
+//! Socket.IO 4 over a WebSocket (engine.io 4), against a server that knows three events: `join` with an acknowledging `joined`, `pub`, and `m`.
+
+use std::fmt::Write as _;
+
+use super::{Adapter, Heard, Names, Opening, Place, words};
+
+/// A Socket.IO server.
+pub struct SocketIo {
+    names: Names,
+}
+
+impl SocketIo {
+    pub fn new(names: Names) -> Self {
+        Self { names }
+    }
+}
+
+impl Adapter for SocketIo {
+    fn open(&self, place: &Place) -> Opening {
+        // A publisher is ready with its namespace's answer, a reader with its last room's.
+        let ready = place.channels.len().max(1) as u32;
+        Opening { target: "/socket.io/?EIO=4&transport=websocket".into(), ready, ..Opening::default() }
+    }
+
+    /// Packets: engine.io's type (0 open, 2 ping, 3 pong, 4 message), for messages then Socket.IO's (0 connect, 2 event, 4 refused).
+    fn hear(&self, place: &Place, unit: &[u8]) -> Heard {
+        match unit {
+            [b'0', ..] => Heard::Reply(vec!["40".into()]),
+            [b'2', ..] => Heard::Reply(vec!["3".into()]),
+            [b'4', b'0', ..] if place.channels.is_empty() => Heard::Ready(None),
+            [b'4', b'0', ..] => {
+                let join = |channel| format!("42[\"join\",\"{}\"]", self.names.of(channel));
+                Heard::Reply(place.channels.clone().map(join).collect())
+            }
+            [b'4', b'2', rest @ ..] if rest.starts_with(b"[\"joined\"") => Heard::Ready(None),
+            [b'4', b'4', ..] | [b'1', ..] => Heard::Refused(words(unit)),
+            _ => Heard::Nothing,
+        }
+    }
+
+    fn publish(&self, channel: u32, payload: &str, out: &mut String) {
+        let _ = write!(out, "42[\"pub\",\"{}\",\"{payload}\"]", self.names.of(channel));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conversation_goes_through_both_layers() {
+        let server = SocketIo::new(Names::new("r"));
+        let reader = Place { channels: 0..2, resume: None };
+        let publisher = Place { channels: 0..0, resume: None };
+        assert_eq!(server.open(&reader).ready, 2);
+        assert_eq!(
+            server.hear(&reader, br#"0{"sid":"x","pingInterval":25000}"#),
+            Heard::Reply(vec!["40".into()])
+        );
+        let joins = vec![r#"42["join","bench.r.0"]"#.to_owned(), r#"42["join","bench.r.1"]"#.to_owned()];
+        assert_eq!(server.hear(&reader, br#"40{"sid":"y"}"#), Heard::Reply(joins));
+        assert_eq!(server.hear(&reader, br#"42["joined"]"#), Heard::Ready(None));
+        assert_eq!(server.hear(&publisher, b"40"), Heard::Ready(None));
+        assert_eq!(server.hear(&reader, b"2"), Heard::Reply(vec!["3".into()]));
+        assert!(matches!(server.hear(&reader, br#"44{"message":"no"}"#), Heard::Refused(_)));
+    }
+}
