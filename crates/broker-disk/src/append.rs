@@ -15,8 +15,9 @@ use crate::{
     answer::{Awaited, answer},
     channels::Channel,
     draft::Draft,
+    limit::make_place,
     log::{Context, Log, conflict},
-    queue::{Entry, Pending, What},
+    queue::{Entry, Pending, Ticket, What},
     reads::{Reading, follow},
     shared::Shared,
 };
@@ -41,15 +42,15 @@ type Outcome = Option<Result<Published, Problem>>;
 
 enum Queued {
     Now(Result<Published, Problem>),
-    Later(Awaited<Result<Published, Problem>>),
+    Later(Awaited<Result<Published, Problem>>, Ticket),
 }
 
 /// Tells the writer that something waits; at the latest when it is dropped.
-struct Nudge(Arc<Shared>);
+struct Nudge(Arc<Shared>, Ticket);
 
 impl Drop for Nudge {
     fn drop(&mut self) {
-        self.0.queue.tell();
+        self.0.queue.tell(self.1);
     }
 }
 
@@ -66,7 +67,8 @@ async fn behind_what_is_ready() {
     .await;
 }
 
-/// Queues a message.
+/// Queues a message. The writer hears of it behind the work that is ready, once the answer is waited for or given up; an answer that is kept
+/// and not waited for is heard of at the next tick.
 pub(crate) fn append(shared: &Arc<Shared>, ids: &ServerIds, append: Append) -> Appending {
     shared.see(append.unix_ms);
     let policy = shared.policies.policy(&append.publish.channel);
@@ -77,8 +79,8 @@ pub(crate) fn append(shared: &Arc<Shared>, ids: &ServerIds, append: Append) -> A
     }
     match queue(shared, draft, &shared.context_of(policy), ack) {
         Queued::Now(result) => Appending::ready(result),
-        Queued::Later(awaited) => {
-            let nudge = Nudge(shared.clone());
+        Queued::Later(awaited, ticket) => {
+            let nudge = Nudge(shared.clone(), ticket);
             Appending::Pending(Box::pin(async move {
                 behind_what_is_ready().await;
                 drop(nudge);
@@ -94,7 +96,15 @@ fn over(outcome: Outcome) -> Result<Published, Problem> {
 
 fn queue(shared: &Shared, draft: Draft, cx: &Context, ack: Ack) -> Queued {
     loop {
-        let channel = shared.channels.find_or_make(&draft.message.channel);
+        let name = &draft.message.channel;
+        let is_written = || shared.channels.find(name).is_some_and(|found| found.log.lock().assigned > 0);
+        if shared.channels.written() >= shared.settings.channels_limit
+            && !is_written()
+            && let Err(problem) = make_place(shared)
+        {
+            return Queued::Now(Err(problem));
+        }
+        let channel = shared.channels.find_or_make(name);
         let mut log = channel.log.lock();
         if log.closed {
             continue;
@@ -132,9 +142,6 @@ fn queue_in(
         return refused(conflict(head));
     }
     let first = log.assigned == 0;
-    if first && shared.channels.written() >= shared.settings.channels_limit {
-        return refused(too_many_channels());
-    }
     if log.number == 0 {
         log.number = shared.channels.next_number();
     }
@@ -144,17 +151,20 @@ fn queue_in(
     let message = entry.message.clone();
     let published = Published { position: Some(position), id: message.id.clone(), duplicate: false };
     let (pending, awaited) = pending(channel, What::Message(Box::new(entry)), published, ack);
-    if let Err(problem) = shared.queue.push_quietly(pending) {
-        if first {
-            log.number = 0;
+    let ticket = match shared.queue.push_quietly(pending) {
+        Ok(ticket) => ticket,
+        Err(problem) => {
+            if first {
+                log.number = 0;
+            }
+            return refused(problem);
         }
-        return refused(problem);
-    }
+    };
     log.assign(&message, remembered, cx);
     if first {
         shared.channels.count(true);
     }
-    (Queued::Later(awaited), true)
+    (Queued::Later(awaited, ticket), true)
 }
 
 fn pending(
@@ -194,7 +204,7 @@ fn duplicate(
     }
     let (pending, awaited) = pending(channel, What::Fence, published, ack);
     match shared.queue.push_quietly(pending) {
-        Ok(()) => Queued::Later(awaited),
+        Ok(ticket) => Queued::Later(awaited, ticket),
         Err(problem) => Queued::Now(Err(problem)),
     }
 }
@@ -272,9 +282,4 @@ fn end_key(
             }
         }
     }
-}
-
-fn too_many_channels() -> Problem {
-    Problem::new(Code::LimitExceeded, "there are as many channels as limits.channels allows")
-        .remedy("raise limits.channels, or use fewer channels")
 }

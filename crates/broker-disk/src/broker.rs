@@ -27,6 +27,7 @@ use crate::{
     record::write_renew,
     segment,
     shared::Shared,
+    spare::Spare,
     syncer::{self, Syncing},
     writer::Writer,
 };
@@ -65,11 +66,15 @@ impl DiskBroker {
         let Store { directory, channels, opened, sealed, newest, active, newest_ms } = store;
         let io = |error: io::Error| OpenError::Io { path: settings.directory.clone(), error };
         let log_directory = directory.log();
+        let spare = Spare::new(&settings);
         let shared = Arc::new(Shared {
             queue: Queue::new(settings.queue_bytes),
+            store: directory,
+            spare,
             directory: log_directory,
             policies,
             channels,
+            dropping: Mutex::default(),
             sink: OnceLock::new(),
             now_ms: AtomicU64::new(newest_ms),
             counters: Arc::default(),
@@ -94,7 +99,7 @@ impl DiskBroker {
         let of_syncer = shared.clone();
         let (of_keeper, kept) = (keeper.clone(), shared.clone());
         let mut threads = vec![spawn("log-writer", Box::new(move || writer.run()))?];
-        let sync = Box::new(move || syncer::run(&of_syncer, &syncing, &directory));
+        let sync = Box::new(move || syncer::run(&of_syncer, &syncing));
         threads.push(spawn("log-syncer", sync)?);
         if let Some(every) = settings.keep_every {
             threads.push(spawn("log-keeper", Box::new(move || of_keeper.run(&kept, every)))?);
@@ -149,7 +154,7 @@ impl DiskBroker {
     ) -> Answer<'a, Result<T, Problem>> {
         match self.shared.channels.find(name) {
             Some(channel) => self.pool.run(read(self.shared.clone(), channel)),
-            None => Box::pin(ready(Ok(none(nothing(self.shared.channels.epoch))))),
+            None => Box::pin(ready(Ok(none(nothing(self.shared.channels.epoch()))))),
         }
     }
 }
@@ -237,6 +242,7 @@ impl Broker for DiskBroker {
     fn disinterest(&self, channel: &ChannelName) {
         let Some(found) = self.shared.channels.find(channel) else { return };
         found.log.lock().interested = false;
+        self.shared.channels.may_be_idle();
         self.shared.channels.settle(&found);
     }
 
@@ -265,6 +271,7 @@ impl Broker for DiskBroker {
 
     fn tick(&self, unix_ms: u64) {
         self.shared.see(unix_ms);
+        self.shared.queue.tell_all();
         let now_ms = self.shared.now_ms();
         loop {
             let due = self.shared.channels.due(now_ms);

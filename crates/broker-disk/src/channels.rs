@@ -2,21 +2,23 @@
 //!
 //! Lock order: names -> log -> timers. A channel leaves its map only under its names' and its log's lock, marked closed.
 use std::{
-    collections::{BTreeMap, hash_map::RandomState},
+    collections::{BTreeMap, BinaryHeap, hash_map::RandomState},
     hash::BuildHasher,
     ops::Bound::{Excluded, Included, Unbounded},
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use fanfare_protocol::{ChannelName, Epoch};
+use fanfare_protocol::{ChannelName, Epoch, Problem};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{idle::Idle, log::Log};
 
 const SHARDS: usize = 64;
+/// Milliseconds between two searches in vain for something to drop, which look at each channel.
+const SEARCH_MS: u64 = 250;
 /// Channels that are gone through under one lock.
 const STEP: usize = 256;
 
@@ -42,14 +44,14 @@ impl Slot {
         }
     }
 
-    fn channel(&mut self, name: &ChannelName, epoch: Epoch) -> Arc<Channel> {
+    fn channel(&mut self, name: &ChannelName, standing: &Mutex<Epoch>) -> Arc<Channel> {
         let log = match std::mem::replace(self, Self::Changing) {
             Self::Active(channel) => {
                 *self = Self::Active(channel.clone());
                 return channel;
             }
             Self::Idle(idle) => idle.log(),
-            Self::Changing => Log::new(epoch),
+            Self::Changing => Log::new(*standing.lock()),
         };
         let channel = Arc::new(Channel { name: name.clone(), log: Mutex::new(log) });
         *self = Self::Active(channel.clone());
@@ -72,11 +74,16 @@ pub(crate) struct Channels {
     shards: [Mutex<Names>; SHARDS],
     hasher: RandomState,
     /// The epoch in which every channel without a log stands.
-    pub epoch: Epoch,
+    ///
+    /// It is the store's own until a channel is dropped for [`crate::limit`]; then it is drawn anew and written down before the channel
+    /// leaves its map, and never returns to an old value. So no channel ever has two lives in one epoch.
+    standing: Mutex<Epoch>,
     next_number: AtomicU32,
     /// Channels with a message.
     written: AtomicUsize,
     timers: Mutex<BTreeMap<(u64, u32), Arc<Channel>>>,
+    /// The last search found nothing to drop; until then (milliseconds since 1970) there is no other unless something tells.
+    none_idle_until: AtomicU64,
 }
 
 impl Channels {
@@ -85,14 +92,21 @@ impl Channels {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
-            epoch,
+            standing: Mutex::new(epoch),
             next_number: AtomicU32::new(next_number.max(1)),
             written: AtomicUsize::new(0),
             timers: Mutex::default(),
+            none_idle_until: AtomicU64::new(0),
         }
     }
 
-    /// A channel of the past; given back if it is in use already.
+    /// The epoch in which channels without a log stand.
+    pub fn epoch(&self) -> Epoch {
+        *self.standing.lock()
+    }
+
+    /// A channel of the past; given back if it is in use already. One of the same name gives way: it was dropped before, and only the frame
+    /// that says so is missing.
     pub fn insert(&self, name: ChannelName, log: Log) -> Option<Arc<Channel>> {
         if log.assigned > 0 {
             self.written.fetch_add(1, Relaxed);
@@ -102,7 +116,14 @@ impl Channels {
             Slot::Active(channel) => Some(channel.clone()),
             _ => None,
         };
-        self.names(&name).insert(name, slot);
+        if let Some(mut old) = self.names(&name).insert(name.clone(), slot) {
+            let old = old.channel(&name, &self.standing);
+            let mut log = old.log.lock();
+            log.closed = true;
+            if log.assigned > 0 {
+                self.count(false);
+            }
+        }
         channel
     }
 
@@ -126,17 +147,17 @@ impl Channels {
 
     /// The channel, if it has a log or interest.
     pub fn find(&self, name: &ChannelName) -> Option<Arc<Channel>> {
-        self.names(name).get_mut(name).map(|slot| slot.channel(name, self.epoch))
+        self.names(name).get_mut(name).map(|slot| slot.channel(name, &self.standing))
     }
 
     /// The channel, made if it is not there. What makes it must [`Channels::settle`] it if it leaves it empty.
     pub fn find_or_make(&self, name: &ChannelName) -> Arc<Channel> {
         let mut names = self.names(name);
         if let Some(slot) = names.get_mut(name) {
-            return slot.channel(name, self.epoch);
+            return slot.channel(name, &self.standing);
         }
         let mut slot = Slot::Changing;
-        let channel = slot.channel(name, self.epoch);
+        let channel = slot.channel(name, &self.standing);
         names.insert(name.clone(), slot);
         channel
     }
@@ -149,6 +170,68 @@ impl Channels {
             log.closed = true;
             names.remove(&channel.name);
         }
+    }
+
+    /// A channel may have come to rest, and so may be dropped.
+    pub fn may_be_idle(&self) {
+        self.none_idle_until.store(0, Relaxed);
+    }
+
+    /// The longest idle of the channels that may be dropped, at most so many: when something was last published, number and name.
+    pub fn longest_idle(&self, count: usize, now_ms: u64) -> Vec<(u64, u32, ChannelName)> {
+        if self.none_idle_until.load(Relaxed) > now_ms {
+            return Vec::new();
+        }
+        self.none_idle_until.store(now_ms.saturating_add(SEARCH_MS), Relaxed);
+        let mut found = BinaryHeap::with_capacity(count + 1);
+        self.step_through(|name, slot| {
+            let age = match slot {
+                Slot::Idle(idle) => idle.is_written().then(|| idle.age()),
+                Slot::Active(channel) => {
+                    let log = channel.log.lock();
+                    log.is_droppable().then_some((log.newest_ms, log.number))
+                }
+                Slot::Changing => None,
+            };
+            let Some((newest_ms, number)) = age else { return };
+            let is_among = |newest: &(u64, u32, ChannelName)| (newest_ms, number) < (newest.0, newest.1);
+            if found.len() < count || found.peek().is_some_and(is_among) {
+                found.push((newest_ms, number, name.clone()));
+            }
+            if found.len() > count {
+                found.pop();
+            }
+        });
+        if !found.is_empty() {
+            self.may_be_idle();
+        }
+        found.into_vec()
+    }
+
+    /// Has every channel without a log stand in another epoch from now on.
+    pub fn stand_in(&self, epoch: Epoch) {
+        *self.standing.lock() = epoch;
+    }
+
+    /// Drops a channel, if it is as it was found and `say`, called with its lock held, succeeds.
+    pub fn drop_idle(
+        &self,
+        (newest_ms, number, name): &(u64, u32, ChannelName),
+        say: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let mut names = self.names(name);
+        let Some(slot) = names.get_mut(name) else { return Ok(()) };
+        let channel = slot.channel(name, &self.standing);
+        let mut log = channel.log.lock();
+        if (log.newest_ms, log.number) != (*newest_ms, *number) || !log.is_droppable() {
+            return Ok(());
+        }
+        say()?;
+        self.arm(&channel, &mut log, u64::MAX);
+        *log = Log { closed: true, ..Log::new(self.epoch()) };
+        names.remove(name);
+        self.count(false);
+        Ok(())
     }
 
     /// Sets when a channel next has something to do. Called with the log's lock held.
@@ -229,7 +312,7 @@ impl Channels {
             };
             *slot = laid;
             if is_picked {
-                picked.push(slot.channel(name, self.epoch));
+                picked.push(slot.channel(name, &self.standing));
             }
         });
         picked

@@ -2,6 +2,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -25,12 +26,20 @@ pub(crate) struct Left {
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub path: PathBuf,
+    /// What the file `store` says; held while it is replaced.
     state: Mutex<Option<Left>>,
     // The kernel lets the lock go when the process ends, however it ends: there is no stale lock.
     _lock: File,
 }
 
 const FORMAT: &str = "fanfare store 1";
+
+impl Left {
+    fn text(&self) -> String {
+        let clean = if self.clean { "yes" } else { "no" };
+        format!("{FORMAT}\nepoch {}\nboot {}\nclean {clean}\n", self.epoch, self.boot)
+    }
+}
 
 impl Directory {
     /// Opens, makes and locks a directory.
@@ -68,27 +77,58 @@ impl Directory {
 
     /// Says in the directory how it stands, durably.
     pub fn mark(&self, left: &Left) -> io::Result<()> {
-        let text = format!(
-            "{FORMAT}\nepoch {}\nboot {}\nclean {}\n",
-            left.epoch,
-            left.boot,
-            if left.clean { "yes" } else { "no" }
-        );
+        self.replace(&mut self.state.lock(), left.clone())
+    }
+
+    fn replace(&self, state: &mut Option<Left>, left: Left) -> io::Result<()> {
+        let text = left.text();
         let (path, new) = (self.path.join("store"), self.path.join("store.new"));
         let mut file = File::create(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&new, &path)?;
         sync_directory(&self.path)?;
-        *self.state.lock() = Some(left.clone());
+        *state = Some(left);
         Ok(())
+    }
+
+    /// Has every channel that is yet to begin, or to begin anew, do so in another epoch; durably.
+    pub fn begin_epoch(&self, epoch: Epoch) -> io::Result<()> {
+        let mut state = self.state.lock();
+        match state.clone() {
+            Some(left) => self.replace(&mut state, Left { epoch, ..left }),
+            None => Ok(()),
+        }
+    }
+
+    /// Says, durably and without a byte more of space, that what was not synced may be gone: until [`Directory::trust`] a restart takes the
+    /// machine for another boot.
+    pub fn distrust(&self) -> io::Result<()> {
+        let state = self.state.lock();
+        let Some(left) = state.as_ref() else { return Ok(()) };
+        let text = left.text();
+        let nowhere = Left { boot: "-".repeat(left.boot.len()), ..left.clone() };
+        let file = OpenOptions::new().write(true).open(self.path.join("store"))?;
+        if file.metadata()?.len() == text.len() as u64 {
+            file.write_all_at(nowhere.text().as_bytes(), 0)?;
+        }
+        file.sync_data()
+    }
+
+    /// Takes [`Directory::distrust`] back.
+    pub fn trust(&self) -> io::Result<()> {
+        let mut state = self.state.lock();
+        match state.clone() {
+            Some(left) => self.replace(&mut state, left),
+            None => Ok(()),
+        }
     }
 
     /// Says that everything was made durable and nothing was written since.
     pub fn mark_clean(&self) -> io::Result<()> {
-        let left = self.state.lock().clone();
-        match left {
-            Some(left) => self.mark(&Left { clean: true, ..left }),
+        let mut state = self.state.lock();
+        match state.clone() {
+            Some(left) => self.replace(&mut state, Left { clean: true, ..left }),
             None => Ok(()),
         }
     }

@@ -30,6 +30,10 @@ pub(crate) enum Kind {
     Settled,
     /// How far this segment was synced when this was written.
     Mark,
+    /// The channel was dropped: nothing before this is its any more.
+    Gone,
+    /// Nothing: a message that was refused after it had been written.
+    Void,
 }
 
 impl Kind {
@@ -40,11 +44,13 @@ impl Kind {
             Self::Renew => 3,
             Self::Settled => 4,
             Self::Mark => 5,
+            Self::Gone => 6,
+            Self::Void => 7,
         }
     }
 
     fn of(code: u8) -> Option<Self> {
-        [Self::Channel, Self::Message, Self::Renew, Self::Settled, Self::Mark]
+        [Self::Channel, Self::Message, Self::Renew, Self::Settled, Self::Mark, Self::Gone, Self::Void]
             .into_iter()
             .find(|kind| kind.code() == code)
     }

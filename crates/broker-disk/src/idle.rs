@@ -45,6 +45,11 @@ impl Idle {
         Ok(Self { epoch, number, carrier, head, first, newest_ms, lies })
     }
 
+    /// Its number in frames, and when something was last published.
+    pub fn age(&self) -> (u64, u32) {
+        (self.newest_ms, self.number)
+    }
+
     /// Messages are kept, or were.
     pub fn is_written(&self) -> bool {
         self.head > 0

@@ -30,26 +30,32 @@ pub(crate) struct Keeper {
 
 /// Every so many passes go through idle channels too, of which there may be very many.
 const THOROUGH: u64 = 6;
+/// How often it is seen whether the disk is full.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Keeper {
     /// Makes a pass every so often until it is stopped.
     pub fn run(&self, shared: &Shared, every: Duration) {
+        let mut was_full = false;
         for count in 1_u64.. {
             let deadline = Instant::now() + every;
             let mut stopped = self.stopped.lock();
-            while !*stopped {
-                if self.stop.wait_until(&mut stopped, deadline).timed_out() {
-                    break;
-                }
+            // At once when the disk has become full, and each time as long as it is.
+            while !*stopped && (was_full || !shared.queue.is_full()) && Instant::now() < deadline {
+                self.stop.wait_until(&mut stopped, deadline.min(Instant::now() + LOOK));
             }
             if *stopped {
                 return;
             }
             drop(stopped);
-            if count.is_multiple_of(THOROUGH) {
+            was_full = shared.queue.is_full();
+            if was_full || count.is_multiple_of(THOROUGH) {
                 self.pass(shared, false);
             } else {
                 shared.channels.each_active(|name, log| rest(log, &shared.context(name)));
+            }
+            if !was_full && let Err(error) = shared.spare.fill() {
+                tracing::debug!(%error, "there is no room for the reserve");
             }
         }
     }
@@ -75,6 +81,12 @@ impl Keeper {
             count(log, &cx, &ripe, &mut live);
         });
         let oldest = shared.sealed.lock().iter().map(|(segment, _)| segment.id).min();
+        let (mut ripe, is_full) = (ripe, shared.queue.is_full());
+        if is_full {
+            // What frees much and needs little goes first, and may say where channels stand in the reserve's place.
+            ripe.sort_by_key(|segment| live.get(&segment.id).copied().unwrap_or(0));
+            shared.spare.release();
+        }
         squeezed.retain(|id, _| live.contains_key(id) || ripe.iter().any(|segment| segment.id == *id));
         for segment in ripe {
             if *self.stopped.lock() {
@@ -97,6 +109,10 @@ impl Keeper {
             match squeeze(shared, &segment, &channels, all) {
                 Ok(()) => {
                     squeezed.insert(segment.id, needed);
+                }
+                // That the disk is full has been said.
+                Err(error) if is_full || shared.queue.is_full() => {
+                    tracing::debug!(%error, segment = %segment.path.display(), "a segment could not be squeezed");
                 }
                 Err(error) => {
                     tracing::warn!(%error, segment = %segment.path.display(), "a segment could not be squeezed");

@@ -184,6 +184,16 @@ impl KeyIndex {
         true
     }
 
+    /// Whether any key has a deadline.
+    pub fn has_leases(&self) -> bool {
+        !self.deadlines.is_empty()
+    }
+
+    /// A frame that was to say how far tombstones are not known was not written.
+    pub fn not_said(&mut self) {
+        self.said_after = 0;
+    }
+
     /// The deadline of a key.
     pub fn expires_ms(&self, key: &str) -> Option<u64> {
         self.slots.get(key).and_then(|slot| slot.expires_ms)

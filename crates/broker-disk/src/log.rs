@@ -90,6 +90,13 @@ impl Log {
         self.number > 0 && !(beside || under_way || self.loose || self.interested || self.closed || self.used)
     }
 
+    /// Whether it may be dropped for another channel: nobody listens, nothing is under way, no lease runs.
+    pub fn is_droppable(&self) -> bool {
+        let under_way = self.unsynced > 0 || self.assigned != self.head;
+        let leases = self.keys.as_ref().is_some_and(|keys| keys.has_leases());
+        self.head > 0 && !(under_way || leases || self.interested || self.closed)
+    }
+
     pub fn assigned_position(&self) -> Position {
         Position { epoch: self.epoch, offset: self.assigned }
     }

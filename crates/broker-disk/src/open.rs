@@ -17,6 +17,7 @@ use crate::{
     record::ChannelBody,
     recover::{self, Recovered, recover, reset},
     segment::{Segment, sync_directory},
+    spare::Spare,
 };
 
 /// An open directory.
@@ -72,7 +73,11 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
     segment.append(&frames).and_then(|()| segment.sync()).map_err(io(path))?;
     sync_directory(&directory.log()).map_err(io(directory.log()))?;
     let left = Left { epoch, boot: boot.unwrap_or_default(), clean: false };
-    directory.mark(&left).map_err(io(directory.path.clone()))?;
+    if directory.mark(&left).is_err() {
+        // A full disk: what is kept can be read all the same.
+        Spare::new(settings).release();
+        directory.mark(&left).map_err(io(directory.path.clone()))?;
+    }
     let store = Channels::new(epoch, channels.len() as u32);
     let mut active = Vec::new();
     for mut found in channels.into_iter().flatten() {

@@ -33,8 +33,10 @@ pub(crate) enum What {
     Message(Box<Entry>),
     /// Deadlines of keys.
     Renew(Vec<u8>),
-    /// Where a channel stands, for a segment that is about to go.
+    /// Where a channel stands, for a segment that is about to go. Taken on a full disk too: it makes room.
     Head,
+    /// A channel of this number was dropped.
+    Gone(u32),
     /// Nothing to write: an answer that waits for everything before it.
     Fence,
     /// The last thing.
@@ -83,6 +85,9 @@ impl Pending {
 struct State {
     pending: Vec<Pending>,
     bytes: usize,
+    /// Things that were ever queued, and how many of them the writer has taken.
+    pushed: u64,
+    taken: u64,
     /// The writer has been told that something waits.
     told: bool,
     /// Why nothing is taken, if so.
@@ -90,14 +95,18 @@ struct State {
     closed: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Refusing {
-    /// What waited is being taken back.
-    Failing,
+    /// The disk takes no more, and why; only what makes room is taken.
+    Full(Arc<str>, Instant),
     /// A sync failed: what is on disk is not known any more.
     Broken,
     Stopped,
 }
+
+/// What was queued, for [`Queue::tell`].
+#[derive(Clone, Copy)]
+pub(crate) struct Ticket(u64);
 
 /// The queue before the writer.
 pub(crate) struct Queue {
@@ -117,8 +126,8 @@ impl Queue {
     /// # Errors
     /// `unavailable` when the disk does not keep up or does not work, `draining` when it is over.
     pub fn push(&self, pending: Pending) -> Result<(), Problem> {
-        self.push_quietly(pending)?;
-        self.tell();
+        let ticket = self.push_quietly(pending)?;
+        self.tell(ticket);
         Ok(())
     }
 
@@ -126,12 +135,13 @@ impl Queue {
     ///
     /// # Errors
     /// As [`Queue::push`].
-    pub fn push_quietly(&self, pending: Pending) -> Result<(), Problem> {
+    pub fn push_quietly(&self, pending: Pending) -> Result<Ticket, Problem> {
         let mut state = self.state.lock();
-        match state.refusing {
+        match &state.refusing {
             None if state.bytes > self.limit => return Err(behind()),
             None => {}
-            Some(Refusing::Failing) => return Err(unwritable("what waited before it could not be written")),
+            Some(Refusing::Full(..)) if matches!(pending.what, What::Head) => {}
+            Some(Refusing::Full(why, _)) => return Err(unwritable(why)),
             Some(Refusing::Broken) => return Err(broken()),
             Some(Refusing::Stopped) => return Err(Problem::new(Code::Draining, "the server is stopping")),
         }
@@ -140,13 +150,29 @@ impl Queue {
         }
         state.bytes += pending.bytes();
         state.pending.push(pending);
-        Ok(())
+        state.pushed += 1;
+        Ok(Ticket(state.pushed))
     }
 
-    /// Tells the writer that something waits, if it was not told yet.
-    pub fn tell(&self) {
+    /// Tells the writer that something waits, unless it has taken that already: what came after it may still have company to
+    /// wait for.
+    pub fn tell(&self, Ticket(number): Ticket) {
         let mut state = self.state.lock();
-        if !state.told && !state.pending.is_empty() {
+        if number > state.taken {
+            self.tell_of(&mut state);
+        }
+    }
+
+    /// Tells the writer of whatever waits.
+    pub fn tell_all(&self) {
+        let mut state = self.state.lock();
+        if !state.pending.is_empty() {
+            self.tell_of(&mut state);
+        }
+    }
+
+    fn tell_of(&self, state: &mut State) {
+        if !state.told {
             state.told = true;
             self.more.notify_one();
         }
@@ -156,50 +182,68 @@ impl Queue {
     pub fn take(&self, patience: Duration) -> Option<Vec<Pending>> {
         let deadline = Instant::now() + patience;
         let mut state = self.state.lock();
-        while !state.told {
-            if state.closed && state.pending.is_empty() {
-                return None;
-            }
-            if state.closed {
-                break;
-            }
+        while !state.told && !state.closed {
             if self.more.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
-        state.bytes = 0;
-        state.told = false;
-        Some(std::mem::take(&mut state.pending))
-    }
-
-    /// Takes everything that waits and refuses more until [`Queue::recovered`].
-    pub fn fail(&self) -> Vec<Pending> {
-        let mut state = self.state.lock();
-        state.refusing.get_or_insert(Refusing::Failing);
-        state.bytes = 0;
-        state.told = false;
-        std::mem::take(&mut state.pending)
-    }
-
-    /// Takes on again after [`Queue::fail`].
-    pub fn recovered(&self) {
-        let mut state = self.state.lock();
-        if matches!(state.refusing, Some(Refusing::Failing)) {
-            state.refusing = None;
+        if state.closed && state.pending.is_empty() {
+            return None;
         }
+        state.told = false;
+        Some(state.take())
+    }
+
+    /// Takes everything that waits, and refuses more until [`Queue::healed`]: the disk takes nothing. False when it was so
+    /// already.
+    pub fn fill_up(&self, why: &str) -> (bool, Vec<Pending>) {
+        let mut state = self.state.lock();
+        let begins = state.refusing.is_none();
+        if begins {
+            state.refusing = Some(Refusing::Full(why.into(), Instant::now()));
+        }
+        let pending = state.take();
+        // The writer tries from time to time whether it is over.
+        self.tell_of(&mut state);
+        (begins, pending)
+    }
+
+    /// Whether the disk takes no more.
+    pub fn is_full(&self) -> bool {
+        matches!(self.state.lock().refusing, Some(Refusing::Full(..)))
+    }
+
+    /// Takes on again after [`Queue::fill_up`], and says how long that was.
+    pub fn healed(&self) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let Some(Refusing::Full(_, since)) = state.refusing else { return None };
+        state.refusing = None;
+        Some(since.elapsed())
     }
 
     /// Refuses everything from now on.
-    pub fn break_down(&self) {
-        self.state.lock().refusing = Some(Refusing::Broken);
+    pub fn break_down(&self) -> Vec<Pending> {
+        let mut state = self.state.lock();
+        state.refusing = Some(Refusing::Broken);
+        state.take()
     }
 
     /// No more comes; the writer ends when nothing waits.
     pub fn close(&self) {
         let mut state = self.state.lock();
-        state.refusing.get_or_insert(Refusing::Stopped);
+        if !matches!(state.refusing, Some(Refusing::Broken)) {
+            state.refusing = Some(Refusing::Stopped);
+        }
         state.closed = true;
         self.more.notify_all();
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Vec<Pending> {
+        self.bytes = 0;
+        self.taken = self.pushed;
+        std::mem::take(&mut self.pending)
     }
 }
 

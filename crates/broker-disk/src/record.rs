@@ -80,6 +80,13 @@ impl<'a> MessageBody<'a> {
         Reader(body).u64()
     }
 
+    /// A message's weight alone.
+    pub fn weight(body: &[u8]) -> Option<u32> {
+        let mut reader = Reader(body);
+        let (_, _, weight) = (reader.u64()?, reader.u64()?, reader.u32()?);
+        Some(weight)
+    }
+
     /// Takes a body apart; none if it is not one.
     pub fn read(body: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(body);

@@ -146,7 +146,13 @@ impl Recovering<'_> {
                 self.found(frame.header.channel)?.log.loose = false;
                 Ok(())
             }
-            Kind::Mark => Ok(()),
+            Kind::Gone => {
+                if let Some(found) = self.into.channels.get_mut(frame.header.channel as usize) {
+                    *found = None;
+                }
+                Ok(())
+            }
+            Kind::Mark | Kind::Void => Ok(()),
         }
     }
 

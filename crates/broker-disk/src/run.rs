@@ -1,7 +1,7 @@
 //! Where a channel's messages lie: one run for each segment that holds some of them.
 use std::sync::Arc;
 
-use crate::segment::Segment;
+use crate::{segment::Segment, tail::Loss};
 
 /// One in so many messages of a run has its place in memory; the others are found by going back from there.
 pub(crate) const STRIDE: u64 = 64;
@@ -61,6 +61,16 @@ impl Run {
         self.last_at = at;
         self.latest_ms = self.latest_ms.max(time);
         self.weight += u64::from(weight);
+    }
+
+    /// Takes the newest messages back: `last` is the newest that stays, and begins at `prev`.
+    fn take_back(&mut self, last: u64, loss: &Loss) {
+        self.count = self.count.saturating_sub(loss.count);
+        self.weight = self.weight.saturating_sub(loss.weight);
+        (self.last, self.last_at) = (last, loss.prev);
+        if let Some(anchors) = &mut self.anchors {
+            anchors.retain(|(_, at)| *at <= loss.prev);
+        }
     }
 
     /// The stretches that make up `[from, until]`, as far as this run has them, and at most `count` of them.
@@ -143,6 +153,16 @@ impl Runs {
                 }
                 self.0.push(Run::new(segment.clone(), offset, at, time, weight));
             }
+        }
+    }
+
+    /// Takes the newest messages of the newest segment back: `last` is the newest that stays.
+    pub fn take_back(&mut self, segment: u32, last: u64, loss: &Loss) {
+        let Some(run) = self.0.last_mut().filter(|run| run.segment.id == segment) else { return };
+        if loss.prev == 0 {
+            self.0.pop();
+        } else {
+            run.take_back(last, loss);
         }
     }
 

@@ -4,8 +4,13 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
+
+use parking_lot::Mutex;
 
 use crate::frame::{SEGMENT_HEADER, segment_header};
 
@@ -18,14 +23,22 @@ pub(crate) struct Segment {
     file: File,
     /// Bytes written, the header included.
     len: AtomicU64,
+    /// From where on the file is not to be believed, for a sync failed; `u64::MAX` if all of it is.
+    torn_at: AtomicU64,
+    /// What stands there.
+    torn: Mutex<Vec<u8>>,
 }
 
 impl Segment {
     /// Begins a segment; its header is written, not yet synced.
     pub fn create(directory: &Path, id: u32) -> io::Result<Self> {
         let path = directory.join(file_name(id));
+        if path.metadata().is_ok_and(|file| file.len() <= SEGMENT_HEADER as u64) {
+            // Left by an attempt that failed.
+            std::fs::remove_file(&path)?;
+        }
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        let segment = Self { id, path, file, len: AtomicU64::new(0) };
+        let segment = Self::new(path, id, file, 0);
         if let Err(error) = segment.append(&segment_header(id)) {
             let _ = std::fs::remove_file(&segment.path);
             return Err(error);
@@ -40,7 +53,12 @@ impl Segment {
             file.set_len(len)?;
             file.sync_all()?;
         }
-        Ok(Self { id, path, file, len: AtomicU64::new(len) })
+        Ok(Self::new(path, id, file, len))
+    }
+
+    fn new(path: PathBuf, id: u32, file: File, len: u64) -> Self {
+        let (len, torn_at, torn) = (AtomicU64::new(len), AtomicU64::new(u64::MAX), Mutex::default());
+        Self { id, path, file, len, torn_at, torn }
     }
 
     /// Bytes written.
@@ -63,13 +81,59 @@ impl Segment {
         }
     }
 
+    /// From a place on the file is not to be believed; this is what stands there, and where the segment ends.
+    pub fn tear(&self, at: u64, bytes: Vec<u8>) {
+        let mut torn = self.torn.lock();
+        self.len.store(at + bytes.len() as u64, Relaxed);
+        *torn = bytes;
+        self.torn_at.store(at, Release);
+    }
+
+    /// How many bytes are torn.
+    pub fn torn(&self) -> Option<usize> {
+        (self.torn_at.load(Acquire) != u64::MAX).then(|| self.torn.lock().len())
+    }
+
+    /// Writes what is torn again, and syncs it with `sync`.
+    pub fn mend(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut torn = self.torn.lock();
+        let at = self.torn_at.load(Acquire);
+        self.file.write_all_at(&torn, at)?;
+        self.file.set_len(at + torn.len() as u64)?;
+        sync()?;
+        self.torn_at.store(u64::MAX, Release);
+        *torn = Vec::new();
+        Ok(())
+    }
+
     /// Makes everything written durable.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
     /// Reads up to `buffer.len()` bytes; fewer at the end.
-    pub fn read_at(&self, mut at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if at.saturating_add(buffer.len() as u64) <= self.torn_at.load(Acquire) {
+            return self.read_file(at, buffer);
+        }
+        let torn = self.torn.lock();
+        let torn_at = self.torn_at.load(Acquire);
+        let whole = torn_at.saturating_sub(at).min(buffer.len() as u64) as usize;
+        let (before, behind) = buffer.split_at_mut(whole);
+        let read = self.read_file(at, before)?;
+        if read < whole || torn_at == u64::MAX {
+            return Ok(read);
+        }
+        let skip = at.saturating_sub(torn_at).min(torn.len() as u64) as usize;
+        let kept = torn.get(skip..).unwrap_or_default();
+        let count = kept.len().min(behind.len());
+        if let (Some(to), Some(from)) = (behind.get_mut(..count), kept.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(read + count)
+    }
+
+    fn read_file(&self, mut at: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut read = 0;
         while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
             match self.file.read_at(rest, at) {

@@ -1,5 +1,10 @@
 //! How a disk broker behaves, and what opening one says.
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// How a [`DiskBroker`](crate::DiskBroker) behaves, beside each channel's policy.
 #[derive(Clone, Debug)]
@@ -10,7 +15,7 @@ pub struct DiskSettings {
     pub idempotency_ms: u64,
     /// Ids that a channel remembers at most.
     pub idempotency_ids: usize,
-    /// Channels with messages; beyond it new ones are refused.
+    /// Channels with messages; beyond it the longest idle lose their past.
     pub channels_limit: usize,
     /// A segment is full at so many bytes, and goes or is squeezed as a whole.
     pub segment_bytes: u64,
@@ -27,6 +32,35 @@ pub struct DiskSettings {
     pub boot_id: Option<String>,
     /// Told of every sync; for tests that make the power fail.
     pub witness: Option<Witness>,
+    /// Asked before every write and sync; for tests of a disk that fails or is full.
+    pub fault: Option<Fault>,
+}
+
+/// Is asked before anything is done to a file of the log, or to the reserve, and makes it fail.
+#[derive(Clone)]
+pub struct Fault(pub Arc<FaultOf>);
+
+type FaultOf = dyn Fn(&Path, Doing) -> io::Result<()> + Send + Sync;
+
+/// What is about to be done to a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Doing {
+    /// So many bytes are written.
+    Write(u64),
+    /// It is synced.
+    Sync,
+}
+
+impl DiskSettings {
+    pub(crate) fn ask(&self, path: &Path, doing: Doing) -> io::Result<()> {
+        self.fault.as_ref().map_or(Ok(()), |Fault(fault)| fault(path, doing))
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fault")
+    }
 }
 
 /// Is told after each sync which segment is durable, and up to which byte; before anybody is answered and before a mark in the log
@@ -55,6 +89,7 @@ impl DiskSettings {
             keep_every: Some(Duration::from_secs(10)),
             boot_id: None,
             witness: None,
+            fault: None,
         }
     }
 }

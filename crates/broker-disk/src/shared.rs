@@ -1,5 +1,6 @@
 //! What the broker's threads share.
 use std::{
+    io,
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -12,20 +13,26 @@ use fanfare_protocol::{ChannelName, Message};
 use parking_lot::Mutex;
 
 use crate::{
-    DiskSettings,
+    DiskSettings, Doing, Witness,
     channels::{Channel, Channels},
     counters::Counters,
+    directory::Directory,
     log::{Context, Log},
-    queue::{Entry, Queue},
+    queue::{Entry, Pending, Queue},
     segment::Segment,
+    spare::Spare,
 };
 
 pub(crate) struct Shared {
     pub settings: DiskSettings,
+    pub store: Directory,
+    pub spare: Spare,
     /// Where the segments are.
     pub directory: PathBuf,
     pub policies: Arc<dyn Policies>,
     pub channels: Channels,
+    /// Held while channels are dropped for another.
+    pub dropping: Mutex<()>,
     pub queue: Queue,
     pub sink: OnceLock<Arc<dyn Sink>>,
     pub now_ms: AtomicU64,
@@ -57,6 +64,28 @@ impl Shared {
             idempotency_ms: self.settings.idempotency_ms,
             idempotency_ids: self.settings.idempotency_ids,
         }
+    }
+
+    /// Makes everything durable that was written to a segment.
+    pub fn sync(&self, segment: &Segment) -> io::Result<()> {
+        let len = segment.len();
+        self.settings.ask(&segment.path, Doing::Sync)?;
+        segment.sync()?;
+        if let Some(Witness(witness)) = &self.settings.witness {
+            witness(segment.id, len);
+        }
+        Ok(())
+    }
+
+    /// The disk takes nothing: what waits to be written is given back, to be refused. Told in the log when it begins.
+    pub fn fill_up(&self, error: &io::Error, segment: &Segment) -> Vec<Pending> {
+        self.counters.write_errors.inc();
+        let (begins, waiting) = self.queue.fill_up(&error.to_string());
+        if begins {
+            tracing::error!(%error, segment = %segment.path.display(),
+                "the log cannot be written: publishes are refused until it can");
+        }
+        waiting
     }
 
     /// Lets readers see messages of a channel, in order.

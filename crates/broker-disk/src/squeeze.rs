@@ -3,12 +3,14 @@ use std::{
     collections::{HashMap, HashSet},
     fs::File,
     io,
+    path::Path,
     sync::Arc,
 };
 
 use parking_lot::MutexGuard;
 
 use crate::{
+    Doing,
     answer::{answer, wait},
     channels::Channel,
     frame::{HEADER, Header, Kind, LOOSE, crc, segment_header, write_frame},
@@ -74,9 +76,12 @@ pub(crate) fn squeeze(
         return Ok(());
     }
     let new = segment.path.with_extension("new");
-    let file = File::create(&new)?;
-    io::Write::write_all(&mut &file, &out)?;
-    file.sync_all()?;
+    let allowed = shared.settings.ask(&new, Doing::Write(out.len() as u64));
+    if let Err(error) = allowed.and_then(|()| write_new(&new, &out)) {
+        // It may be the disk that is full: what is there of it must not stay.
+        let _ = std::fs::remove_file(&new);
+        return Err(error);
+    }
     std::fs::rename(&new, &segment.path)?;
     sync_directory(&shared.directory)?;
     let squeezed = Arc::new(Segment::open(segment.path.clone(), segment.id, out.len() as u64)?);
@@ -85,6 +90,12 @@ pub(crate) fn squeeze(
     }
     replace(channels, segment.id, Some(&squeezed), &kept);
     Ok(())
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = File::create(path)?;
+    io::Write::write_all(&mut &file, bytes)?;
+    file.sync_all()
 }
 
 /// Has the newest segment say where channels stand whose place only this one names, and which tombstones are no longer known.
@@ -131,6 +142,10 @@ fn replace(channels: &[Arc<Channel>], id: u32, segment: Option<&Arc<Segment>>, k
 impl Squeezing<'_> {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), &'static str> {
         let number = frame.header.channel;
+        if frame.header.kind == Kind::Gone && !self.oldest {
+            // An older segment may hold messages of it.
+            write_frame(self.segment, Kind::Gone, number, frame.body, &mut self.out);
+        }
         let Some(channel) = self.channels.get(&number).copied() else { return Ok(()) };
         let log = channel.log.lock();
         if frame.header.kind == Kind::Channel {
@@ -147,7 +162,7 @@ impl Squeezing<'_> {
         match frame.header.kind {
             Kind::Message => self.message(channel, &log, frame),
             Kind::Renew => self.renew(channel, &log, frame),
-            Kind::Channel | Kind::Settled | Kind::Mark => Ok(()),
+            Kind::Channel | Kind::Settled | Kind::Mark | Kind::Gone | Kind::Void => Ok(()),
         }
     }
 

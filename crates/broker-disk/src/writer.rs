@@ -6,21 +6,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fanfare_protocol::Problem;
-
 use crate::{
+    Doing,
     channels::Channel,
     frame::{HEADER, Header, Kind, LOOSE, REMEMBERED, write_frame},
     log::Log,
     queue::{Entry, Pending, What, same_channel, unwritable},
     record::ChannelBody,
+    refuse::take_back,
     segment::{Segment, sync_directory},
     shared::Shared,
-    syncer::{Syncing, ToSync},
+    syncer::{Health, Syncing, ToSync},
 };
 
 /// What is written before it is synced is synced after so long at the latest.
 const SYNC_WITHIN: Duration = Duration::from_millis(500);
+/// A full disk is left alone for so long before it is seen whether it has room again;
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+/// and for so long when it had, and was full again soon.
+const OFTEN: Duration = Duration::from_secs(5);
 
 /// Where the writer put a pending thing.
 struct Placed {
@@ -42,6 +46,9 @@ pub(crate) struct Writer {
     /// Channels whose messages are seen before they are synced, and when last.
     loose: HashMap<u32, (Arc<Channel>, Instant)>,
     settled: Instant,
+    /// When it was last seen whether a full disk has room again, and when it last had.
+    tried: Instant,
+    healed: Option<Instant>,
     buffer: Vec<u8>,
 }
 
@@ -54,8 +61,18 @@ impl Writer {
     ) -> Self {
         let now = Instant::now();
         let loose = loose.into_iter().map(|(number, channel)| (number, (channel, now))).collect();
-        let (marked, dirty_since, settled, buffer) = (0, None, now, Vec::new());
-        Self { shared, syncing, segment, marked, dirty_since, loose, settled, buffer }
+        Self {
+            shared,
+            syncing,
+            segment,
+            marked: 0,
+            dirty_since: None,
+            loose,
+            settled: now,
+            tried: now,
+            healed: None,
+            buffer: Vec::new(),
+        }
     }
 
     /// Writes until the queue is closed.
@@ -67,6 +84,12 @@ impl Writer {
             if self.dirty_since.is_some_and(|since| since.elapsed() >= SYNC_WITHIN) {
                 self.hand_over(Vec::new());
             }
+            if shared.queue.is_full() && self.tried.elapsed() >= self.rest() {
+                self.heal();
+            }
+        }
+        if let Err(error) = self.mend() {
+            tracing::warn!(%error, "the end of the log could not be synced");
         }
         if self.dirty_since.is_some() {
             self.hand_over(Vec::new());
@@ -75,11 +98,49 @@ impl Writer {
     }
 
     fn patience(&self) -> Duration {
+        if self.shared.queue.is_full() {
+            return self.rest().saturating_sub(self.tried.elapsed());
+        }
         match (self.dirty_since, self.loose.is_empty()) {
             (Some(since), _) => SYNC_WITHIN.saturating_sub(since.elapsed()),
             (None, false) => self.shared.settings.settle,
             (None, true) => Duration::from_secs(3600),
         }
+    }
+
+    /// How long to leave a full disk alone.
+    fn rest(&self) -> Duration {
+        let again = self.healed.is_some_and(|healed| healed.elapsed() < OFTEN);
+        if again { OFTEN } else { TRY_AGAIN }
+    }
+
+    /// Sees whether a full disk has room again: for the reserve, and some more.
+    fn heal(&mut self) {
+        let has_room = self.mend().and_then(|()| self.shared.spare.fill_with_room());
+        self.tried = Instant::now();
+        match has_room {
+            Ok(()) => {
+                if let Some(after) = self.shared.queue.healed() {
+                    self.healed = Some(self.tried);
+                    tracing::info!(?after, "the log can be written again");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the log still cannot be written"),
+        }
+    }
+
+    /// Writes the tail again after a sync that failed for want of space.
+    fn mend(&mut self) -> io::Result<()> {
+        let Some(bytes) = self.segment.torn() else { return Ok(()) };
+        self.shared.settings.ask(&self.segment.path, Doing::Write(bytes as u64))?;
+        self.segment.mend(|| self.shared.sync(&self.segment))?;
+        self.dirty_since = None;
+        self.syncing.mended(self.segment.id, self.segment.len());
+        if let Err(error) = self.shared.store.trust() {
+            // Then a restart gives channels another epoch that need none.
+            tracing::debug!(%error, "it could not be written down that a sync is made up for");
+        }
+        Ok(())
     }
 
     fn hand_over(&mut self, to_sync: Vec<ToSync>) {
@@ -91,24 +152,41 @@ impl Writer {
         if batch.is_empty() {
             return;
         }
-        if let Err(error) = self.rotate() {
+        // What is unsynced is in memory.
+        self.syncing.wait_room(self.shared.settings.queue_bytes);
+        if let Err(error) = self.mend().and_then(|()| self.rotate()) {
+            return self.fail(batch.into_iter().map(unplaced).collect(), &error);
+        }
+        let syncing = self.syncing.clone();
+        let _writing = syncing.writing.lock();
+        if syncing.health() != Health::Good {
+            let error = io::Error::other("the log could not be synced");
             return self.fail(batch.into_iter().map(unplaced).collect(), &error);
         }
         self.buffer.clear();
         self.mark();
         let placed = self.place(batch);
-        if !self.buffer.is_empty() {
-            if let Err(error) = self.segment.append(&self.buffer) {
-                return self.fail(placed, &error);
-            }
-            self.shared.counters.written_bytes.add(self.buffer.len() as u64);
-            self.dirty_since.get_or_insert_with(Instant::now);
+        if let Err(error) = self.append() {
+            return self.fail(placed, &error);
         }
-        self.buffer.shrink_to(1 << 20);
         let to_sync = self.written(placed);
-        if !to_sync.is_empty() {
+        if !to_sync.is_empty() || self.syncing.unsynced() > self.shared.settings.queue_bytes / 8 {
             self.hand_over(to_sync);
         }
+    }
+
+    /// Writes the buffer.
+    fn append(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let at = self.segment.len();
+        self.shared.settings.ask(&self.segment.path, Doing::Write(self.buffer.len() as u64))?;
+        self.segment.append(&self.buffer)?;
+        self.shared.counters.written_bytes.add(self.buffer.len() as u64);
+        self.dirty_since.get_or_insert_with(Instant::now);
+        self.buffer = self.syncing.keep(at, std::mem::take(&mut self.buffer));
+        Ok(())
     }
 
     /// Begins another segment when this one is full. The full one is synced first: only the newest may have a torn end.
@@ -116,14 +194,15 @@ impl Writer {
         if self.segment.len() < self.shared.settings.segment_bytes {
             return Ok(());
         }
-        if let Err(error) = self.segment.sync() {
-            // As in the syncer: what is on disk is not known any more.
-            self.shared.queue.break_down();
-            return Err(error);
+        self.hand_over(Vec::new());
+        if !self.syncing.wait_synced(self.segment.id, self.segment.len()) {
+            return Err(io::Error::other("the log could not be synced"));
         }
         let next = Segment::create(&self.shared.directory, self.segment.id + 1)?;
-        next.sync()?;
-        sync_directory(&self.shared.directory)?;
+        if let Err(error) = next.sync().and_then(|()| sync_directory(&self.shared.directory)) {
+            let _ = std::fs::remove_file(&next.path);
+            return Err(error);
+        }
         let full = std::mem::replace(&mut self.segment, Arc::new(next));
         self.marked = 0;
         self.shared.sealed.lock().push((full, self.shared.now_ms()));
@@ -147,8 +226,16 @@ impl Writer {
         let mut placed = Vec::with_capacity(batch.len());
         for mut pending in batch {
             let (mut at, mut show_at_sync) = (0, false);
-            if let Some(channel) = &pending.channel {
+            if let What::Gone(number) = pending.what {
+                write_frame(self.segment.id, Kind::Gone, number, &[], &mut self.buffer);
+            }
+            if let Some(channel) = pending.channel.clone() {
                 let mut log = channel.log.lock();
+                if log.closed {
+                    // Dropped since: nothing needs to be said of it.
+                    placed.push(Placed { pending, at, show_at_sync });
+                    continue;
+                }
                 let number = log.number;
                 let described = log.carrier == self.segment.id || newest.contains_key(&number);
                 let is_head = matches!(pending.what, What::Head);
@@ -159,7 +246,7 @@ impl Writer {
                         _ if described => 0,
                         _ => log.written,
                     };
-                    let body = describe(channel, &mut log, written).write();
+                    let body = describe(&channel, &mut log, written).write();
                     write_frame(self.segment.id, Kind::Channel, number, &body, &mut self.buffer);
                     newest.entry(number).or_insert(0);
                 }
@@ -180,7 +267,7 @@ impl Writer {
                         write_frame(self.segment.id, Kind::Renew, number, body, &mut self.buffer);
                     }
                     What::Fence => pending.answer_at_sync |= log.unsynced > 0,
-                    What::Head | What::Stop(_) => {}
+                    What::Head | What::Gone(_) | What::Stop(_) => {}
                 }
             }
             placed.push(Placed { pending, at, show_at_sync });
@@ -212,6 +299,9 @@ impl Writer {
             };
             let cx = self.shared.context(&channel.name);
             let mut log = channel.log.lock();
+            if log.closed {
+                continue;
+            }
             for placed in group {
                 if !matches!(placed.pending.what, What::Fence) {
                     log.carrier = self.segment.id;
@@ -250,73 +340,56 @@ impl Writer {
         if self.loose.is_empty() || self.settled.elapsed() < rest {
             return;
         }
+        let syncing = self.syncing.clone();
+        let _writing = syncing.writing.lock();
+        if syncing.health() != Health::Good || self.shared.queue.is_full() {
+            return;
+        }
         self.settled = Instant::now();
         self.buffer.clear();
         let (segment, buffer) = (self.segment.id, &mut self.buffer);
+        let mut rested = Vec::new();
         self.loose.retain(|number, (channel, last)| {
             if last.elapsed() < rest {
                 return true;
             }
             let mut log = channel.log.lock();
-            log.loose = false;
-            if log.carrier == segment {
+            if !log.closed {
+                log.loose = false;
+                if log.carrier != segment {
+                    let written = log.written;
+                    let body = describe(channel, &mut log, written).write();
+                    write_frame(segment, Kind::Channel, *number, &body, buffer);
+                }
                 write_frame(segment, Kind::Settled, *number, &[], buffer);
-            } else {
-                let written = log.written;
-                let body = describe(channel, &mut log, written).write();
-                write_frame(segment, Kind::Channel, *number, &body, buffer);
-                write_frame(segment, Kind::Settled, *number, &[], buffer);
-                log.carrier = segment;
+                rested.push((*number, channel.clone()));
             }
             false
         });
-        if let Err(error) = self.segment.append(&self.buffer) {
-            tracing::warn!(%error, "channels could not be marked as settled");
-        } else {
-            self.dirty_since.get_or_insert_with(Instant::now);
+        match self.append() {
+            Ok(()) => rested.iter().for_each(|(_, channel)| channel.log.lock().carrier = segment),
+            Err(error) => {
+                tracing::debug!(%error, "channels could not be marked as settled");
+                for (number, channel) in rested {
+                    let mut log = channel.log.lock();
+                    log.loose = true;
+                    drop(log);
+                    self.loose.insert(number, (channel, self.settled));
+                }
+            }
         }
     }
 
     /// Takes back a batch that could not be written, and all that waits behind it.
-    fn fail(&self, placed: Vec<Placed>, error: &io::Error) {
-        tracing::error!(%error, segment = %self.segment.path.display(), "the log cannot be written");
-        self.shared.counters.write_errors.inc();
+    fn fail(&mut self, placed: Vec<Placed>, error: &io::Error) {
+        // Who publishes meanwhile is refused at once, and nothing is tried for a moment.
+        self.tried = Instant::now();
+        let behind = self.shared.fill_up(error, &self.segment);
         let problem = unwritable(&error.to_string());
-        let behind = self.shared.queue.fail();
-        let all = placed.into_iter().chain(behind.into_iter().map(unplaced));
-        for Placed { pending, show_at_sync, .. } in all {
-            self.take_back(pending, show_at_sync, &problem);
+        for Placed { pending, show_at_sync, .. } in placed {
+            take_back(&self.shared, pending, show_at_sync, &problem);
         }
-        self.shared.queue.recovered();
-    }
-
-    fn take_back(&self, pending: Pending, counted: bool, problem: &Problem) {
-        if let Some(channel) = &pending.channel {
-            let mut log = channel.log.lock();
-            log.unsynced -= u32::from(counted);
-            if let What::Message(entry) = &pending.what {
-                self.shared.counters.refused.inc();
-                let had = log.assigned > 0;
-                log.take_back();
-                if had && log.assigned == 0 {
-                    self.shared.channels.count(false);
-                }
-                if let (Some(keys), Some(key)) = (&mut log.keys, &entry.message.key) {
-                    keys.expected(key);
-                    if entry.ends_key {
-                        keys.not_ended(key);
-                        let cx = self.shared.context(&channel.name);
-                        self.shared.arm_sooner(channel, &mut log, &cx);
-                    }
-                }
-            }
-        }
-        if let Some((reply, _)) = pending.reply {
-            reply.send(Err(problem.clone()));
-        }
-        if let What::Stop(reply) = pending.what {
-            reply.send(Err(problem.clone()));
-        }
+        behind.into_iter().for_each(|pending| take_back(&self.shared, pending, false, &problem));
     }
 }
 

@@ -29,6 +29,7 @@ fn scratch(setup: &Setup, ack: Ack) -> Arc<dyn Broker> {
     let settings = DiskSettings {
         idempotency_ms: setup.idempotency_ms,
         idempotency_ids: setup.idempotency_ids,
+        channels_limit: setup.channels_limit,
         // Small, so that the suite goes over many segments.
         segment_bytes: 8 << 10,
         keep_every: Some(std::time::Duration::from_millis(5)),

@@ -7,7 +7,7 @@ use std::process::Command;
 use fanfare_broker::contract::harness::{channel, keyed, publish};
 use fanfare_protocol::{Code, Publish};
 use rlimit::Resource;
-use support::{START_MS, append, append_text, bounds, held, open, snapshot, try_append};
+use support::{START_MS, Told, append, bounds, held, open, snapshot, try_append, until_taken};
 
 const CHILD: &str = "FANFARE_FULL_CHILD";
 
@@ -15,6 +15,7 @@ const CHILD: &str = "FANFARE_FULL_CHILD";
 #[test]
 fn child() {
     let Ok(directory) = std::env::var(CHILD) else { return };
+    let told = Told::listen();
     let directory = std::path::Path::new(&directory);
     let broker = open(directory);
     let text = format!("\"{}\"", "x".repeat(10_000));
@@ -38,8 +39,11 @@ fn child() {
     assert_eq!(try_append(&broker, lease, START_MS).unwrap_err().code, Code::Unavailable);
     assert_eq!(held(&broker, "a:1").len() as u64, taken, "readers go on");
     let (_, hard) = Resource::FSIZE.get().unwrap();
+    assert_eq!(told.so_far(), (1, 0), "an error when it begins, and none for each publish");
     Resource::FSIZE.set(hard, hard).unwrap();
-    assert_eq!(append_text(&broker, "a:1", "\"healed\"").offset, taken + 1, "no offset was used up");
+    let healed = until_taken(&broker, publish(&channel("a:1"), "\"healed\""));
+    assert_eq!(healed.offset, taken + 1, "no offset was used up");
+    assert_eq!(told.so_far(), (1, 1), "and it is told when it is over");
     let with_id = Publish { id: Some("x".into()), ..publish(&channel("a:2"), "1") };
     assert_eq!(append(&broker, with_id).offset, 1, "a failed append is not remembered");
     assert_eq!(snapshot(&broker, "k:1"), [""; 0]);

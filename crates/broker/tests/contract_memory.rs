@@ -8,6 +8,7 @@ fanfare_broker::contract!(|setup: Setup| async move {
     let settings = MemorySettings {
         idempotency_ms: setup.idempotency_ms,
         idempotency_ids: setup.idempotency_ids,
+        channels_limit: setup.channels_limit,
         ..MemorySettings::new(Epoch::from_random(7))
     };
     Arc::new(MemoryBroker::new(settings, setup.policies, setup.budget)) as Arc<dyn Broker>

@@ -11,17 +11,13 @@ use std::{
 
 use fanfare_broker::{Append, Author};
 use fanfare_broker::{
-    Bound, Bounds, Broker, Budget, ChannelPolicy, Keyed, Lost, MemoryBroker, MemorySettings, Policies, Read,
-    Slice,
+    Bound, Bounds, Broker, Budget, ChannelPolicy, Keyed, MemoryBroker, MemorySettings, Policies, Read,
     contract::{
         PolicyTable, Recorder,
         harness::{channel, keyed, offsets, publish},
     },
 };
-use fanfare_protocol::{
-    Ack, ChannelName, Code, Epoch, Position, Problem, Publish,
-    event::{GapReason, Published},
-};
+use fanfare_protocol::{Ack, ChannelName, Code, Epoch, Position, Problem, Publish, event::Published};
 
 const START_MS: u64 = 1_760_000_000_000;
 
@@ -63,11 +59,6 @@ impl Store {
 
     fn bounds(&self, channel: &ChannelName) -> Bounds {
         now(self.broker.bounds(channel)).unwrap()
-    }
-
-    fn read(&self, channel: &ChannelName, after: Position) -> Result<Slice, Lost> {
-        let read = Read { after, limit: usize::MAX, bytes: usize::MAX, bound: Bound::Retained };
-        now(self.broker.read(channel, read)).unwrap()
     }
 
     fn weight_of_all(&self, channel: &ChannelName) -> usize {
@@ -206,74 +197,6 @@ fn a_channel_that_becomes_keyed_knows_what_its_log_holds() {
     let slice = now(s.broker.read_keyed(&c, all)).unwrap();
     assert_eq!(offsets(&slice.messages), [3, 4, 5]);
     assert_eq!(slice.bounds.tombstones_after, 2, "what went before may have been removals");
-}
-
-#[test]
-fn beyond_the_limit_the_longest_idle_lose_their_past() {
-    let s = store(1 << 30, 3);
-    let name = |n: u64| channel(&format!("a:{n}"));
-    let epoch = s.bounds(&name(9)).epoch;
-    now(s.broker.interest(&name(1))).unwrap();
-    for n in 1..=3 {
-        assert_eq!(s.append_at(publish(&name(n), "1"), START_MS + n).unwrap().position.unwrap().epoch, epoch);
-    }
-    // The oldest has a reader; the next oldest goes.
-    let fourth = s.append_at(publish(&name(4), "1"), START_MS + 4).unwrap().position.unwrap();
-    let listed = now(s.broker.channels("", None, 10)).unwrap();
-    let listed: Vec<_> = listed.iter().map(|info| info.channel.clone()).collect();
-    assert_eq!(listed, [name(1), name(3), name(4)]);
-    assert_eq!(s.bounds(&name(1)).epoch, epoch, "who was not dropped keeps its epoch");
-    assert_eq!(s.bounds(&name(3)).epoch, epoch);
-    assert_ne!(fourth.epoch, epoch);
-
-    // Of the dropped one, no position is taken for one of its next life.
-    for offset in [0, 1, 2] {
-        assert_eq!(s.read(&name(2), Position { epoch, offset }).unwrap_err().reason, GapReason::Epoch);
-    }
-    let again = s.append_at(publish(&name(2), "2"), START_MS + 5).unwrap().position.unwrap();
-    assert_eq!(again.offset, 1);
-    assert_ne!(again.epoch, epoch);
-    for offset in [0, 1] {
-        assert_eq!(s.read(&name(2), Position { epoch, offset }).unwrap_err().reason, GapReason::Epoch);
-    }
-    assert_eq!(offsets(&s.read(&name(2), Position { offset: 0, ..again }).unwrap().messages), [1]);
-    assert_eq!(s.sink.delivered(&name(1)).len(), 1, "and nobody with interest was reset");
-}
-
-#[test]
-fn channels_with_readers_are_never_dropped() {
-    let s = store(1 << 30, 2);
-    let (a, b, c) = (channel("a:1"), channel("a:2"), channel("a:3"));
-    now(s.broker.interest(&a)).unwrap();
-    now(s.broker.interest(&b)).unwrap();
-    s.append(publish(&a, "1"));
-    s.append(publish(&b, "1"));
-    for _ in 0..2 {
-        let problem = s.append_at(publish(&c, "1"), START_MS).unwrap_err();
-        assert_eq!(problem.code, Code::LimitExceeded);
-        assert!(problem.remedy_text().contains("limits.channels"), "{problem}");
-    }
-    s.append(publish(&a, "2"));
-    let ephemeral = Publish { ephemeral: true, ..publish(&c, "1") };
-    assert!(s.append_at(ephemeral, START_MS).is_ok(), "it makes no channel");
-    s.broker.disinterest(&b);
-    assert_eq!(s.append(publish(&c, "1")).offset, 1);
-    assert_eq!((s.bounds(&a).head, s.bounds(&b).head), (2, 0));
-}
-
-/// A channel that waits for its first message keeps the epoch that its readers were told, whatever is dropped meanwhile.
-#[test]
-fn a_channel_with_interest_keeps_its_epoch_before_its_first_message() {
-    let s = store(1 << 30, 2);
-    let waiting = channel("waiting");
-    now(s.broker.interest(&waiting)).unwrap();
-    let told = s.bounds(&waiting).head_position();
-    for n in 0..20 {
-        s.append_at(publish(&channel(&format!("a:{n}")), "1"), START_MS + n).unwrap();
-    }
-    assert_eq!(s.bounds(&waiting).head_position(), told);
-    assert_eq!(s.append(publish(&waiting, "1")), Position { offset: 1, ..told });
-    assert_eq!(s.sink.delivered(&waiting).len(), 1);
 }
 
 /// However channels are dropped and made again under concurrent writers, no position of a channel is given twice.

@@ -64,8 +64,22 @@ impl Accounts {
                 Ok(())
             }
             Kind::Settled => self.account(frame.header.channel).map(|_| ()),
-            Kind::Mark => Ok(()),
+            Kind::Gone => {
+                self.by_number.remove(&frame.header.channel);
+                Ok(())
+            }
+            Kind::Mark | Kind::Void => Ok(()),
         }
+    }
+
+    /// Of two channels of one name the older one was dropped; only the frame that says so is missing.
+    pub fn settle(&mut self) {
+        let mut newest: HashMap<ChannelName, u32> = HashMap::new();
+        for (number, account) in &self.by_number {
+            let found = newest.entry(account.name.clone()).or_default();
+            *found = (*found).max(*number);
+        }
+        self.by_number.retain(|number, account| newest.get(&account.name) == Some(number));
     }
 
     fn account(&mut self, number: u32) -> Result<&mut Account, &'static str> {

@@ -154,6 +154,7 @@ pub(crate) fn survey_with(directory: &Path) -> Result<(Survey, Accounts), ToolEr
             Err(error) => return Err(io(&path)(error)),
         }
     }
+    accounts.settle();
     survey.channels = accounts.by_number.values().map(channel).collect();
     survey.channels.sort_unstable_by(|a, b| a.channel.cmp(&b.channel));
     Ok((survey, accounts))

@@ -2,8 +2,11 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
 };
 
 use fanfare_broker::{
@@ -14,7 +17,11 @@ use fanfare_broker::{
     },
 };
 use fanfare_broker_disk::{DiskBroker, DiskSettings, OpenError};
-use fanfare_protocol::{Ack, ChannelName, Position, Problem, Publish, event::Published};
+use fanfare_protocol::{Ack, ChannelName, Code, Position, Problem, Publish, event::Published};
+use tracing::{
+    Event, Level, Metadata,
+    span::{Attributes, Id, Record},
+};
 
 pub const START_MS: u64 = 1_760_000_000_000;
 
@@ -119,4 +126,53 @@ pub fn find(path: &Path, text: &str) -> usize {
     let bytes = std::fs::read(path).unwrap();
     let found = bytes.windows(text.len()).rposition(|window| window == text.as_bytes());
     found.unwrap_or_else(|| panic!("{text} is not in {}", path.display()))
+}
+
+/// Publishes until it is taken: for 20 seconds.
+pub fn until_taken(broker: &DiskBroker, publish: Publish) -> Position {
+    let begun = Instant::now();
+    loop {
+        match try_append(broker, publish.clone(), START_MS) {
+            Ok(published) => return published.position.unwrap(),
+            Err(problem) if begun.elapsed() > Duration::from_secs(20) => panic!("{problem}"),
+            Err(problem) => assert_eq!(problem.code, Code::Unavailable, "{problem}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Counts what this process tells its operator: errors and warnings, and the rest.
+#[derive(Clone, Default)]
+pub struct Told(Arc<(AtomicUsize, AtomicUsize)>);
+
+impl Told {
+    /// Listens to the whole process from now on.
+    pub fn listen() -> Self {
+        let told = Self::default();
+        tracing::subscriber::set_global_default(told.clone()).unwrap();
+        told
+    }
+
+    /// Errors and warnings, and what else is said to everybody.
+    pub fn so_far(&self) -> (usize, usize) {
+        (self.0.0.load(SeqCst), self.0.1.load(SeqCst))
+    }
+}
+
+impl tracing::Subscriber for Told {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let bad = *event.metadata().level() <= Level::WARN;
+        let count = if bad { &self.0.0 } else { &self.0.1 };
+        count.fetch_add(1, SeqCst);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
 }

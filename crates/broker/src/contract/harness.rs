@@ -31,6 +31,8 @@ pub struct Setup {
     pub idempotency_ms: u64,
     /// Ids that a channel remembers.
     pub idempotency_ids: usize,
+    /// Channels with messages.
+    pub channels_limit: usize,
 }
 
 type Making = Pin<Box<dyn Future<Output = Arc<dyn Broker>> + Send>>;
@@ -53,12 +55,22 @@ impl Maker {
     }
 
     pub async fn broker_with(&self, idempotency_ms: u64, idempotency_ids: usize) -> Harness {
+        self.make(idempotency_ms, idempotency_ids, 1_000_000).await
+    }
+
+    /// A broker of at most so many channels.
+    pub async fn broker_of(&self, channels_limit: usize) -> Harness {
+        self.make(300_000, 1000, channels_limit).await
+    }
+
+    async fn make(&self, idempotency_ms: u64, idempotency_ids: usize, channels_limit: usize) -> Harness {
         let policies = Arc::new(PolicyTable::default());
         let setup = Setup {
             policies: policies.clone(),
             budget: Arc::new(Budget::new(1 << 30)),
             idempotency_ms,
             idempotency_ids,
+            channels_limit,
         };
         let broker = (self.0)(setup).await;
         let sink = Arc::new(Recorder::default());

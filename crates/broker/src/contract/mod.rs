@@ -22,6 +22,7 @@ pub mod harness;
 pub mod idempotency;
 pub mod keyed;
 pub mod leases;
+pub mod limits;
 pub mod listing;
 pub mod model;
 pub mod reads;
@@ -105,6 +106,13 @@ macro_rules! contract {
                 a_duplicate_is_not_delivered_again,
                 ephemeral_messages_are_delivered_and_leave_no_trace,
                 an_ephemeral_message_creates_no_channel,
+            }
+            limits {
+                beyond_the_limit_the_longest_idle_lose_their_past,
+                channels_with_readers_are_never_dropped,
+                a_channel_that_waits_for_its_first_message_keeps_its_epoch,
+                channels_with_leases_are_not_idle,
+                no_position_is_given_twice,
             }
             listing {
                 written_channels_are_listed_by_name,

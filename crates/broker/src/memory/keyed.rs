@@ -42,6 +42,11 @@ impl KeyIndex {
         self.by_offset.contains_key(&offset)
     }
 
+    /// Whether any key has a deadline.
+    pub(super) fn has_leases(&self) -> bool {
+        !self.deadlines.is_empty()
+    }
+
     /// The newest message of a key.
     pub(super) fn newest(&self, key: &str) -> Option<&Arc<Message>> {
         self.slots.get(key).and_then(|slot| self.by_offset.get(&slot.offset))

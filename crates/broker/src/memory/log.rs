@@ -67,6 +67,11 @@ impl Log {
         self.window.head() > 0
     }
 
+    /// Whether keys of it have a deadline: it is in use, though nothing is published.
+    pub(super) fn has_leases(&self) -> bool {
+        self.keys.as_ref().is_some_and(|keys| keys.has_leases())
+    }
+
     /// Numbers a message and keeps it as retention asks. The caller hands it to the sink before it lets go of the lock.
     pub(super) fn append(&mut self, draft: &mut Draft, cx: &Context) -> Result<Published, Refusal> {
         self.follow(cx);

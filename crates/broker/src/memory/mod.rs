@@ -163,7 +163,7 @@ impl MemoryBroker {
         loop {
             let channel = match self.shards.find(&draft.message.channel) {
                 Ok(channel) if channel.written.load(Relaxed) => channel,
-                _ if self.shards.make_place(self.settings.channels_limit) => {
+                _ if self.shards.make_place(self.settings.channels_limit, self.now_ms()) => {
                     self.shards.find_or_make(&draft.message.channel)
                 }
                 _ => return Err(Refusal::Problem(too_many_channels())),
@@ -401,7 +401,7 @@ fn no_room() -> Problem {
 fn too_many_channels() -> Problem {
     Problem::new(
         Code::LimitExceeded,
-        "there are as many channels as limits.channels allows, all with readers",
+        "there are as many channels as limits.channels allows, all with readers or leases",
     )
     .remedy("raise limits.channels, or use fewer channels")
 }

@@ -17,6 +17,8 @@ use super::log::Log;
 use crate::Budget;
 
 const SHARDS: usize = 64;
+/// Milliseconds between two searches in vain for something to drop, which look at each channel.
+const SEARCH_MS: u64 = 250;
 
 /// A channel with a log, or with interest and no log yet.
 pub(super) struct Channel {
@@ -62,8 +64,8 @@ pub(super) struct Shards {
     /// that never had a message or a reader is answered as lost after a drop, although nothing was.
     standing: Mutex<Epoch>,
     dropping: Mutex<()>,
-    /// The last search found nothing to drop, and nothing has lost its interest since.
-    none_idle: AtomicBool,
+    /// The last search found nothing to drop; until then (milliseconds since 1970) there is no other unless something tells.
+    none_idle_until: AtomicU64,
     budget: Arc<Budget>,
 }
 
@@ -76,7 +78,7 @@ impl Shards {
             written: AtomicUsize::new(0),
             standing: Mutex::new(epoch),
             dropping: Mutex::new(()),
-            none_idle: AtomicBool::new(false),
+            none_idle_until: AtomicU64::new(0),
             budget,
         }
     }
@@ -128,7 +130,7 @@ impl Shards {
 
     /// Tells that a channel has lost its interest, and so may be dropped.
     pub(super) fn may_be_idle(&self) {
-        self.none_idle.store(false, Relaxed);
+        self.none_idle_until.store(0, Relaxed);
     }
 
     /// Sets when a channel's log next has something to do. Called with the log's lock held.
@@ -197,7 +199,7 @@ impl Shards {
 
     /// Makes place for another channel among `limit`: when there are so many, the longest idle without interest are dropped.
     /// False when there is none to drop.
-    pub(super) fn make_place(&self, limit: usize) -> bool {
+    pub(super) fn make_place(&self, limit: usize, now_ms: u64) -> bool {
         if self.written.load(Relaxed) < limit {
             return true;
         }
@@ -211,20 +213,22 @@ impl Shards {
             }
             // A few more than needed, so that the search for the idle is not made for each new channel.
             let count = (written + 1 - limit).max(limit / 32);
-            if self.none_idle.load(Relaxed) || !self.drop_idle(count) {
+            if self.none_idle_until.load(Relaxed) > now_ms || !self.drop_idle(count, now_ms) {
                 return false;
             }
         }
         true
     }
 
-    /// Drops the `count` longest idle channels without interest, which counts as losing their past. False if there are none.
-    fn drop_idle(&self, count: usize) -> bool {
+    /// Drops the `count` longest idle channels without interest and leases, which counts as losing their past. False if there are none.
+    fn drop_idle(&self, count: usize, now_ms: u64) -> bool {
         let droppable = |channel: &Arc<Channel>| {
-            let idle = channel.written.load(Relaxed) && !channel.interested.load(Relaxed);
+            let idle = channel.written.load(Relaxed)
+                && !channel.interested.load(Relaxed)
+                && !channel.log.lock().has_leases();
             idle.then(|| (channel.used_ms.load(Relaxed), channel.number, channel.clone()))
         };
-        self.none_idle.store(true, Relaxed);
+        self.none_idle_until.store(now_ms.saturating_add(SEARCH_MS), Relaxed);
         let mut idle = Vec::new();
         for shard in self.each() {
             idle.extend(self.names(shard).channels.values().filter_map(droppable));
@@ -236,7 +240,7 @@ impl Shards {
         if idle.is_empty() {
             return false;
         }
-        self.none_idle.store(false, Relaxed);
+        self.may_be_idle();
         // Before the first one goes: whoever makes a dropped channel again finds the new epoch.
         self.draw_epoch();
         for (used_ms, _, channel) in idle {

@@ -111,7 +111,7 @@ impl Table for LimitSettings {
         v.field::<Size<65536>>("tail_bytes", &mut self.tail_bytes, Reload, "Newest messages of one channel kept in memory, in all their encoded forms together.");
         v.field::<Size<1048576>>("memory_bytes", &mut self.memory_bytes, Reload, "Tails, history in memory and partial input of the whole hub together.");
         v.field::<Size<1024>>("control_bytes", &mut self.control_bytes, Reload, "Replies waiting on one connection. Beyond it the connection is not read until it reads.");
-        v.field::<Count<1>>("channels", &mut self.channels, Restart, "Channels with messages. Beyond it, in memory the longest idle are forgotten, which readers see as a gap; with `data` new ones are refused (`limit_exceeded`).");
+        v.field::<Count<1>>("channels", &mut self.channels, Restart, "Channels with messages. Beyond it the longest idle are dropped, which readers see as a gap.");
         v.field::<Count>("connections", &mut self.connections, Reload, "Connections at once; 0: as many as the process may open files. More is `limit_exceeded`.");
         v.field::<Count>("connections_per_user", &mut self.connections_per_user, Reload, "Connections of one user at once; 0: no limit.");
         v.field::<Count<1>>("channels_per_connection", &mut self.channels_per_connection, Reload, "Channels that one connection may read.");
