@@ -14,6 +14,8 @@ export interface Line {
   by: string;
   client: string | undefined;
   time: number;
+  /** Absent from what is not the hub's yet. */
+  position?: string | undefined;
   fate?: 'sending' | 'failed';
   /** Not said by anybody: something was lost here. */
   lost?: boolean;
@@ -51,6 +53,7 @@ export class Room {
       by: text(data.by, 24) || 'somebody',
       client: message.client,
       time: message.time,
+      position: message.position,
     };
   }
 
@@ -66,9 +69,19 @@ export class Room {
     // What still waits to be sent stays at the end.
     const end = this.lines.findIndex(({ fate }) => fate);
     this.lines.splice(end < 0 ? this.lines.length : end, 0, line);
-    if (this.lines.length > MOST) this.lines.splice(0, this.lines.length - MOST);
+    this.#trim();
     if (!message.replayed) this.#heard.said(line);
     this.#heard.changed();
+  }
+
+  /** Lets go of the oldest lines, which history has; but not of the word that something was lost. */
+  #trim(): void {
+    const cut = this.lines.splice(0, Math.max(0, this.lines.length - MOST));
+    if (cut.length === 0) return;
+    this.#before = this.lines.find(({ position }) => position)?.position ?? this.#before;
+    this.more = true;
+    const lost = cut.findLast(({ lost }) => lost);
+    if (lost) this.lines.unshift(lost);
   }
 
   #gap(gap: Gap): void {

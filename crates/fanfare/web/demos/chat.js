@@ -31,7 +31,8 @@ var Room = class {
       words: text(data.words, 1e3),
       by: text(data.by, 24) || "somebody",
       client: message.client,
-      time: message.time
+      time: message.time,
+      position: message.position
     };
   }
   #say(message) {
@@ -45,9 +46,18 @@ var Room = class {
     if (own >= 0) this.lines.splice(own, 1);
     const end = this.lines.findIndex(({ fate }) => fate);
     this.lines.splice(end < 0 ? this.lines.length : end, 0, line);
-    if (this.lines.length > MOST) this.lines.splice(0, this.lines.length - MOST);
+    this.#trim();
     if (!message.replayed) this.#heard.said(line);
     this.#heard.changed();
+  }
+  /** Lets go of the oldest lines, which history has; but not of the word that something was lost. */
+  #trim() {
+    const cut = this.lines.splice(0, Math.max(0, this.lines.length - MOST));
+    if (cut.length === 0) return;
+    this.#before = this.lines.find(({ position }) => position)?.position ?? this.#before;
+    this.more = true;
+    const lost = cut.findLast(({ lost: lost2 }) => lost2);
+    if (lost) this.lines.unshift(lost);
   }
   #gap(gap) {
     if (this.lines.length > 0) {
