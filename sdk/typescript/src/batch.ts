@@ -1,55 +1,46 @@
-import { type Env, globals } from './env.ts';
+import type { Core } from './core.ts';
+import { globals } from './env.ts';
+import type { Timer } from './timer.ts';
 import type { Message, SubscribeOptions } from './types.ts';
 
 /** Gathers messages and hands them on together. A full batch goes at once. */
 export class Batch {
-  private _waiting: Message[] = [];
-  private _keys = new Map<unknown, Message>();
-  private _timer: unknown;
-  private _frame: number | undefined;
+  /** By key, in the order of the newest; what has no key is its own. */
+  private _waiting = new Map<unknown, Message>();
+  private _timer: Timer;
 
   constructor(
-    private _env: Env,
+    core: Core,
     private _options: SubscribeOptions,
     private _emit: (messages: Message[]) => void,
-  ) {}
+  ) {
+    this._timer = core._timer();
+  }
 
-  add(message: Message): void {
-    const { newest, buffer = 1000 } = this._options;
-    const key = newest === 'key' ? message.key : newest?.(message);
-    // A map keeps the place of a key that is set again: it is taken out first, so that the order is that of the newest.
-    if (key !== undefined) {
-      const older = this._keys.get(key);
-      if (older) this._waiting.splice(this._waiting.indexOf(older), 1);
-      this._keys.set(key, message);
+  _add(message: Message): void {
+    const { newest, buffer = 1000, batch } = this._options;
+    const { requestAnimationFrame: frame } = globals;
+    const key = (newest === 'key' ? message.key : newest?.(message)) ?? message;
+    this._waiting.delete(key);
+    this._waiting.set(key, message);
+    const flush = () => this._flush();
+    if (this._waiting.size >= buffer) flush();
+    else if (!this._timer._running) {
+      // Frames stop while a page is hidden; the timer goes on, at the browser's pace.
+      this._timer._start(flush, batch === 'frame' ? (frame ? 100 : 16) : batch!);
+      if (batch === 'frame') frame?.(flush);
     }
-    this._waiting.push(message);
-    if (this._waiting.length >= buffer) this.flush();
-    else this._schedule();
   }
 
-  private _schedule(): void {
-    if (this._timer !== undefined) return;
-    const { batch } = this._options;
-    // Frames stop while a page is hidden; the timer goes on, at the browser's pace.
-    this._timer = this._env.setTimeout(
-      () => this.flush(),
-      batch === 'frame' ? (globals.requestAnimationFrame ? 100 : 16) : batch!,
-    );
-    if (batch === 'frame') this._frame = globals.requestAnimationFrame?.(() => this.flush());
-  }
-
-  flush(): void {
-    this.stop();
-    const messages = this._waiting;
-    this._waiting = [];
-    this._keys.clear();
+  _flush(): void {
+    const messages = [...this._waiting.values()];
+    this._stop();
     if (messages.length) this._emit(messages);
   }
 
-  /** Forgets the appointment. */
-  stop(): void {
-    this._env.clearTimeout(this._timer);
-    this._timer = this._frame = undefined;
+  /** Forgets what has been gathered. */
+  _stop(): void {
+    this._timer._stop();
+    this._waiting.clear();
   }
 }

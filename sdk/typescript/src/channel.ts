@@ -1,11 +1,12 @@
 import type { Core } from './core.ts';
 import { ChannelEntries } from './entries.ts';
 import { FanfareError } from './errors.ts';
-import { readPage } from './history.ts';
 import { iterate } from './iterate.ts';
-import type { Frame } from './link.ts';
+import type { Frame, Link } from './link.ts';
 import { toWire } from './message.ts';
+import { schemaOf } from './patterns.ts';
 import { ChannelPresence } from './presence.ts';
+import { Listeners } from './store.ts';
 import { Subscriber } from './subscriber.ts';
 import { Subscription } from './subscription.ts';
 import { Tokens } from './token.ts';
@@ -21,9 +22,10 @@ import type {
   PublishOptions,
   SubscribeOptions,
 } from './types.ts';
-import { check, checkInput } from './validate.ts';
+import { type Checked, check, checkInput } from './validate.ts';
 
-const OPTIONS = ['presence', 'rate', 'echo', 'snapshot', 'token'] as const;
+/** What a message was before its schema transformed it: other tabs get that, and validate for themselves. */
+export const originals = new WeakMap<Message, Message>();
 
 /** A channel as the application sees it. */
 export class ClientChannel implements Channel {
@@ -31,32 +33,25 @@ export class ClientChannel implements Channel {
   readonly presence: ChannelPresence;
   readonly entries: ChannelEntries;
   readonly _subscription: Subscription;
+  /** Presence frames as the hub sends them, for tabs that follow over our connection. */
+  readonly _relays: Listeners<Frame>;
+  /** Rights for this channel alone. */
   _tokens: Tokens | undefined;
+  /** The application has it. Otherwise it is here for other tabs only. */
+  _own = false;
   /** Who keeps it subscribed without listening to messages. */
   private _holds = 0;
-  /** Other tabs that follow presence over our connection. */
-  private _relays = new Set<(frame: Frame) => void>();
+  private _schema: ChannelSchema | undefined;
 
   constructor(
     private _core: Core,
     readonly name: string,
-    private _schema: ChannelSchema | undefined,
-    options: ChannelOptions,
   ) {
-    Object.assign(this.options, options);
-    this._tokens = options.token === undefined ? undefined : new Tokens(options.token);
-    this.presence = new ChannelPresence(_core, this, _schema?.presence);
+    this._schema = schemaOf(_core._options.schema, name);
+    this._relays = new Listeners(_core._guard);
+    this.presence = new ChannelPresence(_core, this, this._schema?.presence);
     this.entries = new ChannelEntries(_core, () => this._watch('snapshot'));
-    this._subscription = new Subscription(_core, name, this.options, () => this._tokens, {
-      validate: message => this._validate(message),
-      entry: message => options.snapshot !== false && this.options.snapshot && this.entries._put(message),
-      state: whole => this.entries._set(whole),
-      presence: frame => {
-        this.presence._frame(frame);
-        for (const relay of this._relays) relay(frame);
-      },
-      entries: () => this.entries.value.values(),
-    });
+    this._subscription = new Subscription(_core, this);
   }
 
   get position() {
@@ -69,35 +64,47 @@ export class ClientChannel implements Channel {
 
   /** Takes the options of a later call: what it leaves out agrees, what it adds is added, what contradicts throws. */
   _merge(options: ChannelOptions): void {
-    const { options: own } = this;
-    const added: ChannelOptions = {};
-    for (const name of OPTIONS) {
+    const { options: own, name: channel, _subscription: subscription, _core: core } = this;
+    const added: Record<string, unknown> = {};
+    for (const name of ['presence', 'rate', 'echo', 'snapshot', 'token'] as const) {
       const value = options[name];
       if (value === undefined || value === own[name]) continue;
-      const late = name === 'snapshot' && this._subscription._position !== undefined;
-      if (own[name] !== undefined || late) {
-        const show = (it: unknown) => `${name}: ${typeof it === 'function' ? 'another function' : it}`;
-        throw new FanfareError(
-          'conflict',
-          `channel ${this.name} was opened with ${show(own[name])}, and now with ${show(value)}`,
-          {
-            remedy: 'give a channel its options where it is first used, or everywhere the same',
-            channel: this.name,
-          },
-        );
+      if (own[name] !== undefined || (name === 'snapshot' && subscription._position)) {
+        const show = (it: unknown) => `${name}: ${name === 'token' ? (it ? 'another' : it) : it}`;
+        const detail = `channel ${channel} was opened with ${show(own[name])}, and now with ${show(value)}`;
+        throw new FanfareError('conflict', detail, { remedy: 'give its options where it is first used', channel });
       }
-      Object.assign(added, { [name]: value });
+      added[name] = value;
     }
-    if (!Object.keys(added).length) return;
     Object.assign(own, added);
-    if (added.token !== undefined) this._tokens = new Tokens(added.token);
-    const { link } = this._core.connection;
-    if (link) this._subscription._subscribe(link);
+    if (added.token) this._setToken(own.token);
+    const { _link: link } = core._connection;
+    if (link && Object.keys(added).length) subscription._subscribe(link);
+  }
+
+  /** Whether messages go to `entries` too. */
+  get _keyed(): boolean {
+    return !!this.options.snapshot;
+  }
+
+  _setToken(token: ChannelOptions['token']): void {
+    this._tokens = token ? new Tokens(token) : undefined;
+  }
+
+  /** The command with the channel's own token. */
+  async _withToken(frame: Frame): Promise<Frame> {
+    return this._tokens ? { ...frame, token: await this._tokens._get() } : frame;
+  }
+
+  /** A link is up, the first one, another, or a better one. */
+  _connected(link: Link): void {
+    this._subscription._join(link);
+    this.presence._reenter();
   }
 
   subscribe(...args: unknown[]): Off {
     return this._subscribe(args, handler => messages => {
-      for (const message of messages) this._guard(() => handler(message));
+      for (const message of messages) this._core._guard(() => handler(message));
     });
   }
 
@@ -105,18 +112,15 @@ export class ClientChannel implements Channel {
     return this._subscribe(args, handler => handler as never);
   }
 
-  private _guard(fn: () => void): void {
-    try {
-      fn();
-    } catch (error) {
-      this._core.threw(error);
-    }
-  }
-
   private _subscribe(args: unknown[], wrap: (handler: (it: never) => void) => (messages: never[]) => void): Off {
     const event = typeof args[0] === 'string' ? (args.shift() as string) : undefined;
     const [handler, options = {}] = args as [(it: never) => void, SubscribeOptions?];
-    return this._listen(new Subscriber(this._core, event, wrap(handler) as (messages: Message[]) => void, options));
+    return this._listen(this._reader(event, wrap(handler) as (messages: Message[]) => void, options));
+  }
+
+  /** One who will listen. */
+  _reader(event: string | undefined, handler: (messages: Message[]) => void, options: SubscribeOptions): Subscriber {
+    return new Subscriber(this._core, event, handler, options);
   }
 
   _listen(subscriber: Subscriber): Off {
@@ -138,12 +142,11 @@ export class ClientChannel implements Channel {
   }
 
   /** Keeps the channel subscribed for what needs `option`. */
-  private _watch(option: 'presence' | 'snapshot'): Off {
+  _watch(option: 'presence' | 'snapshot'): Off {
+    const { name } = this;
     if (!this.options[option]) {
-      throw new FanfareError('bad_request', `channel ${this.name} was opened without ${option}`, {
-        remedy: `channel('${this.name}', { ${option}: true })`,
-        channel: this.name,
-      });
+      const remedy = `channel('${name}', { ${option}: true })`;
+      throw new FanfareError('bad_request', `channel ${name} was opened without ${option}`, { remedy, channel: name });
     }
     const release = this._hold();
     this._subscription._start();
@@ -152,24 +155,13 @@ export class ClientChannel implements Channel {
 
   /** Keeps it from being unsubscribed. */
   _hold(): Off {
+    let held = 1;
     this._holds++;
-    let over = false;
     return () => {
-      if (over) return;
-      over = true;
-      this._holds--;
-      this._settle();
+      this._holds -= held;
+      if (held--) this._settle();
+      held = 0;
     };
-  }
-
-  /** Presence frames as the hub sends them. */
-  _relay(relay: (frame: Frame) => void): Off {
-    this._relays.add(relay);
-    return () => this._relays.delete(relay);
-  }
-
-  _watchPresence(): Off {
-    return this._watch('presence');
   }
 
   get _used(): number {
@@ -178,92 +170,68 @@ export class ClientChannel implements Channel {
 
   /** Unsubscribes when nobody is left; a member stays, since an `unsubscribe` ends a membership. */
   _settle(): void {
+    const { _core: core, options, name } = this;
     if (this._used || this.presence.entered) return;
     this._subscription._stop();
     this.presence._clear();
+    // Rights that nobody uses are not kept.
+    this._tokens?._abort();
+    this._setToken(options.token);
+    if (!this._own) core._channels.delete(name);
   }
 
   messages(options: IterateOptions = {}): AsyncIterableIterator<never> {
-    const { event, since, last, onGap } = options;
-    return iterate(this.name, options, source =>
-      this._listen(
-        new Subscriber(
-          this._core,
-          event,
-          messages => {
-            for (const message of messages) source.message(message);
-          },
-          { since, last, onGap, onError: error => source.error(error as FanfareError), buffer: options.buffer },
-        ),
-      ),
+    const { event, since, last, onGap, buffer } = options;
+    return iterate(this.name, options, (message, onError) =>
+      this._listen(this._reader(event, messages => messages.forEach(message), { since, last, onGap, onError, buffer })),
     ) as AsyncIterableIterator<never>;
   }
 
-  history(options: HistoryOptions = {}): AsyncIterableIterator<never> {
-    return this._history(options) as AsyncIterableIterator<never>;
-  }
-
-  private async *_history({
-    event,
-    since,
-    before,
-    limit = Number.POSITIVE_INFINITY,
-    page = 100,
-    onGap,
-    signal,
-  }: HistoryOptions) {
-    const reverse = since === undefined;
-    for (let given = 0; given < limit; ) {
-      const read = await readPage(this._core, this.name, { since, before, limit: page, reverse }, signal);
-      if (read._gap) await onGap?.(read._gap);
-      for (const raw of read._messages) {
-        if (event !== undefined && raw.event !== event) continue;
-        const message = await this._validate(raw);
-        if (!message) continue;
-        yield message;
-        if (++given >= limit) return;
-      }
-      const last = read._messages.at(-1);
-      if (!read._more || !last) return;
-      if (reverse) before = last.position;
-      else since = last.position;
-    }
+  async *history(options: HistoryOptions = {}): AsyncGenerator<never> {
+    const { history } = await this._core._past();
+    yield* history(this._core, this, options) as AsyncGenerator<never>;
   }
 
   async publish(event: string, data: unknown, options: PublishOptions = {}): Promise<Published> {
-    const { key, id, tags, ephemeral, ack, ttl, if: condition } = options;
+    const { key, id, tags, ephemeral, ack, ttl: ttl_ms, if: at } = options;
+    const { name: channel, _core: core } = this;
+    const { _publisher: publisher } = core;
     // Removing a key carries no data that would have to be right.
-    if (key === undefined || data !== null) {
-      const schema = this._schema?.message?.[event];
-      if (schema) await checkInput(schema, data, this.name);
-    }
-    const frame: Frame = { type: 'publish', channel: this.name, event, ...toWire(data) };
-    const fields = {
+    const schema = key === undefined || data !== null ? this._schema?.message?.[event] : undefined;
+    if (schema) await checkInput(schema, data, channel);
+    const frame: Frame = {
+      type: 'publish',
+      channel,
+      event,
+      ...toWire(data),
       key,
       tags,
       ephemeral,
       ack,
-      ttl_ms: ttl,
-      if: condition,
-      id: id ?? (ephemeral ? undefined : this._core.publisher.id()),
+      ttl_ms,
+      if: at,
     };
-    for (const [name, value] of Object.entries(fields)) if (value !== undefined) frame[name] = value;
-    if (this._tokens) frame.token = await this._tokens.get();
-    return this._core.publisher.publish(frame, options);
+    frame.id = id ?? (ephemeral ? undefined : publisher._id());
+    return publisher._publish(this._tokens ? await this._withToken(frame) : frame, options);
   }
 
-  private _validate(message: Message): Message | undefined | Promise<Message | undefined> {
+  /** The message by its schema; `undefined`: it does not fit, which was told. */
+  _validate(message: Message): Message | undefined | Promise<Message | undefined> {
     const { event, data, position, key } = message;
     const schema = this._schema?.message?.[event];
     if (!schema) return message;
-    const checked = check(schema, data);
-    const use = (result: Awaited<typeof checked>): Message | undefined => {
-      if ('value' in result) return { ...message, data: result.value };
+    const use = ({ value, issues }: Checked): Message | undefined => {
+      if (!issues) {
+        const valid = { ...message, data: value };
+        originals.set(valid, message);
+        return valid;
+      }
       // A removal is told to those who follow every event, whose data is `unknown`; the entries have it anyway.
-      if (data === null && key !== undefined) return undefined;
-      this._core.invalid({ channel: this.name, event, data, issues: result.issues, position });
+      if (data !== null || key === undefined)
+        this._core._invalid({ channel: this.name, event, data, issues, position });
       return undefined;
     };
+    const checked = check(schema, data);
     return checked instanceof Promise ? checked.then(use) : use(checked);
   }
 }

@@ -1,16 +1,6 @@
-import { ClientChannel } from './channel.ts';
-import { Connection, type Sharing } from './connection.ts';
-import type { Core } from './core.ts';
+import { Core } from './core.ts';
 import { registerDebug } from './debug.ts';
-import { globals, makeEnv, newId } from './env.ts';
 import { FanfareError } from './errors.ts';
-import { wire } from './http-link.ts';
-import { Metering } from './metrics.ts';
-import { schemaOf } from './patterns.ts';
-import { parsePosition } from './position.ts';
-import { Publisher } from './publisher.ts';
-import { Subscriber } from './subscriber.ts';
-import { Tokens } from './token.ts';
 import type {
   Channel,
   ChannelOptions,
@@ -22,7 +12,6 @@ import type {
   Schema,
   TypesOf,
 } from './types.ts';
-import { warnInvalid } from './validate.ts';
 
 /**
  * A client of the hub at `url` (`http:` or `https:`). Opens nothing, sets no timer and touches no global before it is first used: by
@@ -33,84 +22,46 @@ export function createClient<S extends Schema = {}>(url: string, options: Client
 }
 
 class FanfareClient implements Client {
-  readonly #core: Core;
-  readonly #channels = new Map<string, ClientChannel>();
-  #reports = new Set<{ start(): void; stop(): void }>();
+  private _core: Core;
 
   constructor(
     readonly url: string,
-    private _options: ClientOptions,
+    options: ClientOptions,
   ) {
-    const env = makeEnv(_options);
-    const meter = new Metering(env.now);
-    const publisher = new Publisher(env, meter);
-    const threw = _options.onHandlerError ?? report;
-    const connection = new Connection(
-      url,
-      env,
-      new Tokens(_options.token),
-      meter,
-      {
-        started: () => registerDebug(this),
-        opening: link => this.#each(channel => channel._subscription._subscribe(link)),
-        up: () => {
-          this.#each(channel => {
-            channel._subscription._join(connection.link!);
-            channel.presence._reenter();
-          });
-          publisher.flush();
-          for (const item of this.#reports) item.start();
-        },
-        frame: frame => this.#channels.get(frame.channel)?._subscription._frame(frame),
-        renewed: () => this.#each(channel => channel._subscription._renewed()),
-        failed: error => publisher.end(error),
-        behind: () => [...this.#channels.values()].some(channel => channel._subscription._behind),
-      },
-      threw,
-    );
-    publisher._connection = connection;
-    this.#core = { env, connection, meter, publisher, threw, invalid: _options.onInvalid ?? warnInvalid };
-    const { tabs } = _options;
-    if (tabs && tabs !== 'own') this.#share(tabs.share);
+    this._core = new Core(url, options);
+    this._connection._registered = () => registerDebug(this);
   }
 
-  #each(fn: (channel: ClientChannel) => void): void {
-    for (const channel of this.#channels.values()) fn(channel);
+  private get _connection() {
+    return this._core._connection;
   }
-
   get id() {
-    return this.#core.connection.id;
+    return this._connection._id;
   }
   get user() {
-    return this.#core.connection.user;
+    return this._connection._user;
   }
   get status() {
-    return this.#core.connection.status;
+    return this._connection._status;
   }
   get pending() {
-    return this.#core.publisher.pending;
+    return this._core._publisher._pending;
   }
 
   channel<N extends string>(name: N, options: ChannelOptions = {}): Channel<TypesOf<Schema, N>> {
-    let channel = this.#channels.get(name);
-    if (channel) channel._merge(options);
-    else
-      this.#channels.set(
-        name,
-        (channel = new ClientChannel(this.#core, name, schemaOf(this._options.schema, name), options)),
-      );
+    const channel = this._core._channel(name, options);
+    channel._own = true;
     return channel as unknown as Channel<TypesOf<Schema, N>>;
   }
 
   connect(): Promise<void> {
-    return this.#core.connection.connect();
+    return this._connection._connect();
   }
 
   async close(): Promise<void> {
-    this.#core.publisher.end(new FanfareError('closed'));
-    this.#core.connection.stop();
-    this.#each(channel => channel.presence._forget());
-    for (const item of this.#reports) item.stop();
+    this._core._publisher._end(new FanfareError('closed'));
+    this._connection._stop();
+    for (const { presence } of this._core._channels.values()) presence._forget();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -118,123 +69,62 @@ class FanfareClient implements Client {
   }
 
   wake(): void {
-    this.#core.connection.wake();
+    this._connection._wake();
   }
 
   share(key: string | undefined): void {
-    const { connection, publisher } = this.#core;
     // What one user wrote is not published in the name of the next.
-    publisher.end(new FanfareError('aborted', 'the user has changed'));
-    connection.sharing?.resign();
-    this.#share(key);
-    connection.newIdentity();
-  }
-
-  /** Its code is loaded when it is first wanted. */
-  #share(key: string | undefined): void {
-    const { connection, meter } = this.#core;
-    if (key === undefined) {
-      connection.sharing = undefined;
-      return;
-    }
-    let real: Promise<Sharing | undefined> | undefined;
-    let here: Sharing | undefined;
-    const sharing: Sharing = {
-      async follow() {
-        real ??= import('./tabs/sharing.ts').then(({ shareTabs }) =>
-          shareTabs(
-            {
-              core: host,
-              kit: { newId, wire, parsePosition, Subscriber, FanfareError },
-              url: this_.url,
-              channel: (name, options) => this_.channel(name, options) as unknown as ClientChannel,
-            },
-            key,
-          ),
-        );
-        here = await real.catch(() => undefined);
-        if (connection.sharing !== sharing) return here?.resign() as undefined;
-        if (!here) meter.log('own connection', 'no Web Locks or BroadcastChannel here: tabs cannot share');
-        return here?.follow();
-      },
-      lead: () => here?.lead(),
-      down: () => here?.down(),
-      resign: () => here?.resign(),
-    };
-    const this_ = this;
-    const host = this.#core;
-    connection.sharing = sharing;
+    this._core._publisher._end(new FanfareError('aborted', 'the user has changed'));
+    this._connection._share(key);
   }
 
   metrics(): Metrics {
-    const { meter, connection, env } = this.#core;
-    const { since, uptime } = connection;
+    const { _meter: meter, _connection: connection, _channels } = this._core;
+    const { _since, _uptime } = connection;
     return {
+      ...meter._counts,
       connectionTime: meter._connectionTime,
-      latency: meter._latency.read(),
-      roundTrip: meter._roundTrip.read(),
-      received: meter._received,
-      sent: meter._sent,
-      duplicates: meter._duplicates,
-      reconnects: meter._reconnects,
-      errors: meter._errors,
-      gaps: meter._gaps,
+      latency: meter._latency._read(),
+      roundTrip: meter._roundTrip._read(),
       bytes: { received: meter._bytesIn, sent: meter._bytesOut },
-      requests: meter._requests,
-      perMinute: meter.perMinute(),
-      uptime: uptime + (since === undefined ? 0 : env.now() - since),
+      perMinute: meter._perMinute(),
+      uptime: _uptime + (_since === undefined ? 0 : this._core._now() - _since),
       pending: this.pending,
-      channels: [...this.#channels.values()].filter(channel => channel._used).length,
+      channels: [..._channels.values()].filter(channel => channel._used).length,
       transport: this.status.value.transport,
     };
   }
 
   report(every: number, fn: (metrics: Metrics) => void): Off {
-    const { env, connection } = this.#core;
-    let timer: unknown;
-    const tick = () => {
-      timer = env.setTimeout(tick, every);
-      try {
-        fn(this.metrics());
-      } catch (error) {
-        this.#core.threw(error);
-      }
+    const timer = this._core._timer();
+    const plan = () => timer._start(tell, every);
+    const tell = () => {
+      plan();
+      this._core._guard(() => fn(this.metrics()));
     };
-    const item = {
-      start: () => {
-        if (timer === undefined) timer = env.setTimeout(tick, every);
-      },
-      stop: () => {
-        env.clearTimeout(timer);
-        timer = undefined;
-      },
-    };
-    this.#reports.add(item);
-    if (connection.link) item.start();
+    const off = this.status.subscribe(({ state }) => {
+      if (state === 'idle' || state === 'failed') timer._stop();
+      else if (!timer._running) plan();
+    });
     return () => {
-      item.stop();
-      this.#reports.delete(item);
+      off();
+      timer._stop();
     };
   }
 
   debug(): DebugReport {
+    const { _channels, _meter } = this._core;
     return {
       url: this.url,
       status: this.status.value,
       metrics: this.metrics(),
-      channels: [...this.#channels.values()].map(({ name, state, position, _used }) => ({
+      channels: [..._channels.values()].map(({ name, state, position, _used }) => ({
         name,
         state: state.value.state,
         position,
         subscribers: _used,
       })),
-      events: [...this.#core.meter._events],
+      events: [..._meter._events],
     };
   }
-}
-
-/** What a handler threw is the application's error, told as any uncaught one. */
-function report(error: unknown): void {
-  if (globals.reportError) globals.reportError(error);
-  else console.error(error);
 }

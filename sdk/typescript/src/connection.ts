@@ -1,77 +1,48 @@
 import { backoff } from './backoff.ts';
 import { CODES, type ServerCode } from './codes.gen.ts';
-import type { Env } from './env.ts';
-import { FanfareError, fromWire } from './errors.ts';
-import { openHttp } from './http-link.ts';
+import type { Core } from './core.ts';
+import { FanfareError } from './errors.ts';
 import { isOffline, watchLifecycle } from './lifecycle.ts';
-import type { End, Frame, Link, LinkContext, LinkEvents } from './link.ts';
-import type { Metering } from './metrics.ts';
+import type { Frame, Link, LinkContext, Opener } from './link.ts';
+import { Liveness } from './liveness.ts';
+import { Renewal } from './renewal.ts';
+import { type Done, Requests } from './requests.ts';
 import { openSession, publicClient, type Session } from './session.ts';
 import { Value } from './store.ts';
-import type { Tokens } from './token.ts';
-import { forget, remember, transportOrder } from './transports.ts';
+import type { Sharing } from './tabs/sharing.ts';
+import type { Timer } from './timer.ts';
+import { Tokens } from './token.ts';
+import { allowed, inOrder, opener, remember } from './transports.ts';
 import type { Status, TransportName } from './types.ts';
-import { openWebSocket } from './ws-link.ts';
 
 /** Connected for so long, and the next loss begins a new count of tries. ms. */
 const STABLE = 5000;
 /** How long a transport that opens may say nothing. Doubled with each failed try up to four times, for slow networks. ms. */
 const MUTE = 3000;
-/** How long an answer may take when we ask out of doubt. ms. */
-const PROBE = 3000;
 /** A better transport is tried again after so long, then twice as long, at most the second. ms. */
 const UPGRADE = [30_000, 600_000] as const;
-const DAY = 86_400_000;
-
-/** What the connection tells the channels and the publisher. */
-export interface ConnectionHooks {
-  /** Used for the first time, or again. */
-  started(): void;
-  /** A link is being opened: subscribe on it. */
-  opening(link: Link): void;
-  /** Connected, the first time, again, or by a better transport. */
-  up(): void;
-  /** A frame that answers no request. */
-  frame(frame: Frame): void;
-  /** The hub has accepted a new token. */
-  renewed(): void;
-  /** Not to be connected until `connect()`. */
-  failed(error: FanfareError): void;
-  /** Something subscribed is not caught up. */
-  behind(): boolean;
-}
-
-/** Whether and how another tab's connection is to be used. */
-export interface Sharing {
-  /** Waits until we know: a way to the leader, or nothing when we lead. */
-  follow(): Promise<((context: LinkContext, events: LinkEvents) => Link) | undefined>;
-  /** Our link is up, and we lead. */
-  lead(): void;
-  /** Our link is gone. */
-  down(): void;
-  /** The page goes away, or the client is closed. */
-  resign(): void;
-}
-
-type Done = (error: FanfareError | undefined, frame: Frame) => void;
 
 /** Keeps one link to the hub: chooses its transport, notices its death, brings it back, and moves it to a better transport. */
 export class Connection {
-  readonly status: Value<Status>;
-  id: string | undefined;
-  user: string | undefined;
+  readonly _status: Value<Status>;
+  readonly _tokens: Tokens;
+  _id: string | undefined;
+  _user: string | undefined;
   /** How long the hub recognises a publish's id, ms. Cautious until it has told. */
-  idempotency = 30_000;
+  _idempotency = 30_000;
   /** The hub's clock minus ours, ms. */
-  clockOffset: number | undefined;
-  /** Set while tabs are to share. */
-  sharing: Sharing | undefined;
-  session: Session | undefined;
-  link: Link | undefined;
+  _clockOffset: number | undefined;
+  /** Tabs of this key share one connection. */
+  _shareKey: string | undefined;
+  _session: Session | undefined;
+  _link: Link | undefined;
   /** Since when connected, and for how long before that. */
-  since: number | undefined;
-  uptime = 0;
+  _since: number | undefined;
+  _uptime = 0;
+  /** Called once, when it is first used. */
+  _registered: (() => void) | undefined;
 
+  private _sharing: Sharing | undefined;
   private _wanted = false;
   /** The try that is under way; another value ends it. */
   private _run: object = {};
@@ -81,515 +52,413 @@ export class Connection {
   private _renewed = false;
   /** What carried us last. */
   private _proven: TransportName | undefined;
-  private _retry: unknown;
-  private _stable: unknown;
-  private _muteTimer: unknown;
-  private _upgradeTimer: unknown;
   private _upgradeAfter: number = UPGRADE[0];
-  private _renewal: unknown;
-  private _live: unknown;
-  private _ping = 25_000;
-  private _heard = 0;
   /** The session whose public name is known. */
   private _named: Session | undefined;
-  private _ref = 0;
-  private _pending = new Map<number, { _link: Link; _channel: string; _done: Done; _at: number; _timer: unknown }>();
-  private _waiting: { _resolve: () => void; _reject: (error: FanfareError) => void }[] = [];
+  private _waiting: { resolve(): void; reject(error: FanfareError): void }[] = [];
   private _unwatch: (() => void) | undefined;
   /** Transports that do not work here, and until when. */
   private _bad = new Map<TransportName, number>();
+  private _liveness: Liveness;
+  private _renewal: Renewal;
+  private _requests: Requests;
+  private _retry: Timer;
+  private _stable: Timer;
+  private _mute: Timer;
+  private _upgrade: Timer;
 
-  constructor(
-    private _url: string,
-    private _env: Env,
-    private _tokens: Tokens,
-    private _meter: Metering,
-    private _hooks: ConnectionHooks,
-    onError: (error: unknown) => void,
-  ) {
-    this.status = new Value<Status>(
+  constructor(private _core: Core) {
+    const { retry, token, tabs } = _core._options;
+    this._tokens = new Tokens(token);
+    this._liveness = new Liveness(_core);
+    this._renewal = new Renewal(_core);
+    this._requests = new Requests(_core);
+    this._retry = _core._timer();
+    this._stable = _core._timer();
+    this._mute = _core._timer();
+    this._upgrade = _core._timer();
+    if (tabs && tabs !== 'own') this._shareKey = tabs.share;
+    this._status = new Value<Status>(
       {
         state: 'idle',
         attempt: 0,
-        maxAttempts: _env.options.retry?.attempts ?? Number.POSITIVE_INFINITY,
+        maxAttempts: retry?.attempts ?? Infinity,
         retryAt: undefined,
         transport: undefined,
         error: undefined,
         stale: false,
       },
-      onError,
+      _core._guard,
     );
   }
 
   /** Connects, also after it has failed; resolves when connected. */
-  connect(): Promise<void> {
-    if (this.status.value.state === 'failed') this._set({ state: 'idle', error: undefined });
-    return this.use();
+  _connect(): Promise<void> {
+    if (this._status.value.state === 'failed') this._set({ state: 'idle', error: undefined });
+    return this._use();
   }
 
   /** Connects unless it has failed; resolves when connected. */
-  use(): Promise<void> {
-    const { state, error } = this.status.value;
+  _use(): Promise<void> {
+    const { state, error } = this._status.value;
     if (state === 'failed') return Promise.reject(error);
-    if (this.link) return Promise.resolve();
-    const promise = new Promise<void>((_resolve, _reject) => this._waiting.push({ _resolve, _reject }));
+    if (this._link) return Promise.resolve();
+    const promise = new Promise<void>((resolve, reject) => this._waiting.push({ resolve, reject }));
     // Whoever does not wait for it learns of a failure from `status`.
     promise.catch(() => {});
-    this.start();
+    this._start();
     return promise;
   }
 
-  start(): void {
-    if (this._wanted || this.status.value.state === 'failed') return;
+  _start(): void {
+    if (this._wanted || this._status.value.state === 'failed') return;
     this._wanted = true;
-    this._hooks.started();
-    this._unwatch = watchLifecycle({
-      wake: () => this.wake(),
-      offline: () => this._probe(),
-      hide: persisted => this._hide(persisted),
-      show: () => this._wanted && !this.link && this._tryNow(),
-    });
+    this._registered?.();
+    this._registered = undefined;
+    this._unwatch = watchLifecycle(
+      () => this._wake(),
+      () => this._probe(),
+      persisted => this._hide(persisted),
+      () => this._link || this._tryNow(),
+    );
     this._tryNow();
   }
 
-  stop(): void {
-    const error = new FanfareError('closed');
-    this._halt(error);
-    this._set({ state: 'idle', attempt: 0, error: undefined });
+  _stop(): void {
+    this._halt(new FanfareError('closed'));
+    this._set({ state: 'idle', error: undefined });
   }
 
   /** Looks whether the connection lives, or tries again now. */
-  wake(): void {
-    if (!this._wanted) return;
-    if (this._retry !== undefined) this._tryNow();
+  _wake(): void {
+    if (this._retry._running) this._tryNow();
     else this._probe();
   }
 
+  /** Is anybody there? */
+  _probe(): void {
+    this._liveness._probe();
+  }
+
   /** Gives up the link and begins anew: another token, another leader. */
-  restart(): void {
+  _restart(): void {
     if (!this._wanted) return;
     this._drop(new FanfareError('network', 'the connection begins anew'));
     this._tryNow();
   }
 
   /** Sends a command; `done` is called once with its answer, or with an error when the link ends (`network`) or nothing comes (`timeout`). */
-  request(frame: Frame, done: Done, timeout?: number, link = this.link): void {
-    if (!link) return done(new FanfareError('offline'), frame);
-    const ref = ++this._ref;
-    const _timer =
-      timeout &&
-      this._env.setTimeout(() => {
-        this._probe();
-        this._answer(ref, new FanfareError('timeout', `no answer to ${frame.type} for ${timeout} ms`), frame);
-      }, timeout);
-    this._pending.set(ref, { _link: link, _channel: frame.channel, _done: done, _at: this._env.now(), _timer });
-    link.send({ ...frame, ref });
+  _request(frame: Frame, done: Done, timeout?: number, link = this._link): void {
+    if (link) this._requests._send(link, frame, done, timeout);
+    else done(new FanfareError('offline'), frame);
   }
 
   /** The same as a promise. */
-  ask(frame: Frame): Promise<Frame> {
-    const timeout = this._env.options.ackTimeout ?? 10_000;
+  _ask(frame: Frame): Promise<Frame> {
     return new Promise((resolve, reject) =>
-      this.request(frame, (error, answer) => (error ? reject(error) : resolve(answer)), timeout),
+      this._request(frame, (error, answer) => (error ? reject(error) : resolve(answer)), this._ackTimeout),
     );
   }
 
-  /** Says again what the status is, after a channel has caught up or fallen behind. */
-  touch(): void {
-    if (this.status.value.stale !== this._stale()) this._set({});
+  get _ackTimeout(): number {
+    return this._core._options.ackTimeout ?? 10_000;
   }
 
-  private _stale(state = this.status.value.state): boolean {
-    return state !== 'idle' && (state !== 'connected' || this._hooks.behind());
+  /** Says again what the status is, after a channel has caught up or fallen behind. */
+  _touch(): void {
+    const { value } = this._status;
+    if (value.stale !== this._stale(value.state)) this._set({});
+  }
+
+  private _stale(state: Status['state']): boolean {
+    const { _channels } = this._core;
+    return state !== 'idle' && (state !== 'connected' || [..._channels.values()].some(it => it._subscription._behind));
   }
 
   private _set(change: Partial<Status>): void {
-    const next = {
-      ...this.status.value,
-      attempt: this._attempt,
-      transport: this.link?.name,
-      retryAt: undefined,
-      ...change,
-    };
+    const { value } = this._status;
+    const next = { ...value, attempt: this._attempt, transport: this._link?._name, retryAt: undefined, ...change };
     next.stale = this._stale(next.state);
-    if (next.state !== this.status.value.state) this._meter.log(next.state, next.error?.message);
-    this.status.set(next);
+    if (next.state !== value.state) this._core._meter._log(next.state, next.error?.message);
+    this._status._set(next);
   }
 
   // ---- trying
 
   private _clear(): void {
-    for (const timer of [this._retry, this._stable, this._muteTimer, this._upgradeTimer, this._renewal, this._live]) {
-      this._env.clearTimeout(timer);
-    }
-    this._retry = undefined;
+    for (const { _timer } of [this._liveness, this._renewal]) _timer._stop();
+    for (const timer of [this._retry, this._stable, this._mute, this._upgrade]) timer._stop();
   }
 
   private _tryNow(): void {
     this._clear();
-    this._trial?.close();
+    this._trial?._close();
     this._trial = undefined;
     const run = (this._run = {});
     this._set({ state: this._wasUp ? 'reconnecting' : 'connecting' });
-    void this._try(run);
+    this._try(() => run === this._run).catch(error => run === this._run && this._failedTry(error));
   }
 
-  private async _try(run: object): Promise<void> {
-    const current = () => run === this._run;
-    try {
-      if (!this.session) {
-        const session = await openSession(this._env, this._url);
-        if (!current()) return session.release();
-        this.session = session;
-      }
-      const follow = await this.sharing?.follow();
-      if (!current()) return;
-      // A leader that is silent (frozen, say) is not waited for: then this tab is on its own.
-      const token = follow && !this._attempt ? undefined : await this._tokens.get();
-      if (!current()) return;
-      if (follow && !this._attempt) return this._open(run, [follow], token);
-      const bad = (name: TransportName) => (this._bad.get(name) ?? 0) > this._env.now();
-      const names = transportOrder(this._env, this._url, bad, this._proven);
-      // What carried us before is tried alone at first: a hub that restarts is no reason to change the transport.
-      const tried = this._proven && this._attempt < 3 ? [this._proven] : names;
-      this._open(run, [...(follow ? [follow] : []), ...tried.map(opener)], token);
-    } catch (error) {
-      if (current()) this._failedTry({ error: error as FanfareError });
+  private async _try(current: () => boolean): Promise<void> {
+    const { _core: core } = this;
+    if (!this._session) {
+      const session = await openSession(core);
+      if (!current()) return session._release();
+      this._session = session;
     }
+    const follow = await this._follow();
+    if (!current()) return;
+    // A leader that is silent (frozen, say) is not waited for: then this tab is on its own.
+    if (follow && !this._attempt) return this._open([follow], undefined);
+    const token = await this._tokens._get();
+    if (!current()) return;
+    // What carried us before is tried alone at first: a hub that restarts is no reason to change the transport.
+    const names =
+      this._proven && this._attempt < 3
+        ? [this._proven]
+        : inOrder(core, name => this._bad.get(name)! > core._now(), this._proven);
+    this._open([...(follow ? [follow] : []), ...names.map(opener)], token);
   }
 
-  private _open(run: object, openers: Opener[], token: string | undefined, upgrade = false): void {
-    const [open, ...others] = openers;
-    const { _env: env } = this;
-    const began = env.now();
+  /** The way to the tab that leads, or nothing when this one does or is on its own. The code is loaded when it is first wanted. */
+  private async _follow(): Promise<Opener | undefined> {
+    const key = this._shareKey;
+    if (key === undefined) return undefined;
+    const { shareTabs } = await import('./tabs/sharing.ts').catch(() => ({ shareTabs: undefined }));
+    if (key !== this._shareKey) return undefined;
+    this._sharing ??= shareTabs?.(this._core, key);
+    if (!this._sharing) this._core._meter._log('own connection', 'tabs cannot share here');
+    return this._sharing?._follow();
+  }
+
+  private _open([open, ...others]: Opener[], token: string | undefined, upgrade?: boolean): void {
+    const { _core: core, _run: run } = this;
+    const began = core._now();
     const mute = MUTE * 2 ** Math.min(this._attempt, 2);
-    const context: LinkContext = { env, url: this._url, session: this.session!.id, token, meter: this._meter, mute };
-    const lost = (end: End) => {
-      if (this._trial !== link) return this.link === link ? this._lost(link, end) : undefined;
+    const context: LinkContext = { _core: core, _session: this._session!._id, _token: token, _mute: mute };
+    const closed = (error: FanfareError, unfit?: boolean) => {
+      if (this._link === link) return this._lost(error, unfit);
+      if (this._trial !== link) return;
       this._trial = undefined;
-      env.clearTimeout(this._muteTimer);
-      this._forgetRequests(link);
-      this._meter.log('try failed', `${link.name}: ${end.error.message}`);
+      this._mute._stop();
+      this._requests._forget(link);
+      core._meter._log('try failed', `${link._name}: ${error.message}`);
       if (run !== this._run) return;
-      const passes = end.unfit || end.error.code === 'network' || end.error.code === 'unsupported';
-      if (passes && others.length) this._open(run, others, token, upgrade);
+      const passes = unfit || error.code === 'network' || error.code === 'unsupported';
+      if (passes && others.length) this._open(others, token, upgrade);
       else if (upgrade) this._planUpgrade();
-      else this._failedTry(end);
+      else this._failedTry(error);
     };
     const link = open!(context, {
-      frame: frame => {
-        if (this.link !== link) {
-          if (frame.type !== 'welcome' || this._trial !== link) return;
-          this._meter._connectionTime = env.now() - began;
-          this._up(link);
-        }
-        this._frame(frame);
+      _frame: frame => {
+        if (this._link === link) return this._frame(frame);
+        if (frame.type !== 'welcome' || this._trial !== link) return;
+        core._meter._connectionTime = core._now() - began;
+        this._up(link, frame);
       },
-      alive: () => {
-        if (this.link === link) this._heard = env.now();
+      _alive: () => {
+        if (this._link === link) this._liveness._heard = core._now();
       },
-      closed: lost,
+      _closed: closed,
     });
     this._trial = link;
-    this._muteTimer = env.setTimeout(() => {
-      link.close();
-      lost({ error: new FanfareError('network', `${link.name}: nothing came for ${mute} ms`), unfit: true });
+    this._mute._start(() => {
+      link._close();
+      closed(new FanfareError('network', `${link._name}: nothing came for ${mute} ms`), true);
     }, mute);
-    this._hooks.opening(link);
+    for (const channel of core._channels.values()) channel._subscription._subscribe(link);
   }
 
-  private _up(link: Link): void {
-    const { _env: env } = this;
-    const old = this.link;
+  private _up(link: Link, welcome: Frame): void {
+    const { _core: core, _link: old } = this;
+    const { _meter: meter, _publisher: publisher } = core;
     this._clear();
     this._trial = undefined;
-    this.link = link;
-    this._wasUp = true;
+    this._link = link;
     this._renewed = false;
-    this._heard = env.now();
-    this.since ??= env.now();
+    this._liveness._heard = core._now();
+    this._since ??= core._now();
+    this._welcomed(welcome);
     if (old) {
-      this._meter.log('moved', `${old.name} to ${link.name}`);
-      old.close();
-      this._forgetRequests(old);
-    } else if (this._meter._connects++) this._meter._reconnects++;
-    this._stable = env.setTimeout(() => {
+      meter._log('moved', `${old._name} to ${link._name}`);
+      old._close();
+      this._requests._forget(old);
+    } else if (this._wasUp) meter._counts.reconnects++;
+    this._wasUp = true;
+    this._stable._start(() => {
       this._attempt = 0;
       this._set({});
     }, STABLE);
-    if (link.name !== 'tab') {
-      // What an application narrowed down to says nothing about the origin's other pages.
-      if (!env.options.transports) remember(this._url, link.name);
-      this._proven = link.name;
+    if (link._name !== 'tab') {
+      remember(core, (this._proven = link._name));
       this._planUpgrade();
-      this.sharing?.lead();
+      this._sharing?._lead();
     }
-    if (link.pings) this._watch();
     this._set({ state: 'connected', error: undefined });
-    this._hooks.up();
-    for (const waiter of this._waiting.splice(0)) waiter._resolve();
+    for (const channel of core._channels.values()) channel._connected(link);
+    publisher._flush();
+    for (const waiter of this._waiting.splice(0)) waiter.resolve();
   }
 
-  private _lost(link: Link, end: End): void {
-    if (end.unfit && link.name !== 'tab') {
-      this._bad.set(link.name, this._env.now() + UPGRADE[1]);
-      forget(this._url);
+  /** The link has ended. */
+  _lost(error: FanfareError, unfit?: boolean): void {
+    const name = this._link!._name;
+    if (unfit && name !== 'tab') {
+      this._bad.set(name, this._core._now() + UPGRADE[1]);
+      remember(this._core, '');
       this._proven = undefined;
     }
-    this._drop(end.error);
-    this._failedTry(end);
+    this._drop(error);
+    this._failedTry(error);
   }
 
   /** No link any more; what was asked on it is told so. */
   private _drop(error: FanfareError): void {
     this._clear();
     this._run = {};
-    const { link, _trial } = this;
-    this.link = this._trial = undefined;
-    for (const open of [link, _trial]) {
-      open?.close();
-      if (open) this._forgetRequests(open, error);
+    const { _link: link, _trial: trial } = this;
+    this._link = this._trial = undefined;
+    for (const open of [link, trial]) {
+      open?._close();
+      if (open) this._requests._forget(open, error);
     }
-    if (link && link.name !== 'tab') this.sharing?.down();
-    if (this.since !== undefined) this.uptime += this._env.now() - this.since;
-    this.since = undefined;
+    if (link && link._name !== 'tab') this._sharing?._down();
+    if (this._since !== undefined) this._uptime += this._core._now() - this._since;
+    this._since = undefined;
   }
 
   /** Decides what follows a try or a connection that ended (docs/protocol.md, section 9). */
-  private _failedTry({ error }: End): void {
-    this._meter._errors++;
-    const { code } = error;
-    if (
-      (code === 'token_expired' || code === 'unauthorized') &&
-      this._tokens.renewable &&
-      !(error.cause instanceof Object)
-    ) {
-      this._tokens.drop();
+  private _failedTry(error: FanfareError): void {
+    const { _core: core } = this;
+    const { code, retryAfter } = error;
+    core._meter._counts.errors++;
+    const refused = code === 'unauthorized';
+    if ((refused || code === 'token_expired') && this._tokens._renewable && !(error.cause instanceof Object)) {
+      this._tokens._drop();
       if (!this._renewed) {
         this._renewed = true;
         return this._tryNow();
       }
       // A fresh token that has expired already is a matter of clocks, and may pass.
-      if (code === 'unauthorized') return this._fail(error);
-    } else if (code in CODES && !CODES[code as ServerCode][2] && !error.retryable) {
-      return this._fail(error);
-    }
-    const max = this._env.options.retry?.attempts ?? Number.POSITIVE_INFINITY;
-    if (++this._attempt > max) return this._fail(error);
-    const { random, options } = this._env;
+      if (refused) return this._fail(error);
+    } else if (CODES[code as ServerCode] && !error.retryable) return this._fail(error);
+    const { value } = this._status;
+    if (++this._attempt > value.maxAttempts) return this._fail(error);
+    const { _random: random, _options } = core;
     const offline = isOffline();
     const delay =
-      error.retryAfter !== undefined
-        ? error.retryAfter * (1 + random() * 0.1)
+      retryAfter !== undefined
+        ? retryAfter * (1 + random() * 0.1)
         : offline
-          ? (options.retry?.max ?? 20_000)
-          : backoff(this._attempt, random, options.retry);
-    this._retry = this._env.setTimeout(() => this._tryNow(), delay);
+          ? (_options.retry?.max ?? 20_000)
+          : backoff(this._attempt, random, _options.retry);
+    this._retry._start(() => this._tryNow(), delay);
     this._set({
       state: offline ? 'offline' : this._wasUp ? 'reconnecting' : 'connecting',
       error,
-      retryAt: this._env.now() + delay,
+      retryAt: core._now() + delay,
     });
   }
 
-  private _fail(error: FanfareError): void {
+  /** Not connected any more until `connect()`. */
+  _fail(error: FanfareError): void {
     this._halt(error);
     this._set({ state: 'failed', error });
-    this._hooks.failed(error);
+    this._core._publisher._end(error);
   }
 
   private _halt(error: FanfareError): void {
-    this._wanted = false;
-    this._drop(error);
-    this._tokens.abort();
-    this.sharing?.resign();
-    this._unwatch?.();
+    this._wanted = this._wasUp = this._renewed = false;
     this._attempt = 0;
-    this._wasUp = this._renewed = false;
-    this.session?.release();
-    this.session = undefined;
-    for (const waiter of this._waiting.splice(0)) waiter._reject(error);
+    this._drop(error);
+    this._tokens._abort();
+    this._sharing?._resign();
+    this._unwatch?.();
+    this._leave();
+    for (const waiter of this._waiting.splice(0)) waiter.reject(error);
   }
 
-  /** The page rests in the back/forward cache, where an open socket may not be, and its session is free for another. */
+  /** The session is free for another. */
+  private _leave(): void {
+    this._session?._release();
+    this._session = undefined;
+  }
+
+  /** The page rests in the back/forward cache, where an open socket may not be. */
   private _hide(persisted: boolean): void {
-    this.sharing?.resign();
+    this._sharing?._resign();
     if (!persisted) return;
     this._drop(new FanfareError('network', 'the page is hidden away'));
-    this.session?.release();
-    this.session = undefined;
+    this._leave();
     this._set({ state: 'reconnecting' });
+  }
+
+  /** Another user, or none: nothing of the old connection may be carried over, its session and token least of all. `known`: the token is the new one's. */
+  _newIdentity(known?: boolean): void {
+    for (const tokens of [!known && this._tokens, ...[...this._core._channels.values()].map(it => it._tokens)])
+      if (tokens) {
+        tokens._abort();
+        tokens._drop();
+      }
+    this._user = undefined;
+    this._leave();
+    this._restart();
+  }
+
+  /** Shares with the tabs of another key, or none. */
+  _share(key: string | undefined): void {
+    this._sharing?._resign();
+    this._sharing = undefined;
+    this._shareKey = key;
+    this._newIdentity();
   }
 
   // ---- a better transport
 
   private _planUpgrade(): void {
-    const name = this.link?.name;
-    const better = this._better();
-    if (!better.length || !name) return;
-    this._env.clearTimeout(this._upgradeTimer);
-    this._upgradeTimer = this._env.setTimeout(() => {
+    const better = () => {
+      const all = allowed(this._core);
+      return all.slice(0, Math.max(0, all.indexOf(this._link?._name as TransportName)));
+    };
+    if (!better().length) return;
+    this._upgrade._start(() => {
       this._upgradeAfter = Math.min(UPGRADE[1], this._upgradeAfter * 2);
       const run = this._run;
-      this._tokens.get().then(
-        token =>
-          run === this._run && this.link && !this._trial && this._open(run, this._better().map(opener), token, true),
+      this._tokens._get().then(
+        token => run === this._run && this._link && !this._trial && this._open(better().map(opener), token, true),
         () => this._planUpgrade(),
       );
     }, this._upgradeAfter);
   }
 
-  private _better(): TransportName[] {
-    const all = transportOrder(this._env);
-    const at = all.indexOf(this.link?.name as TransportName);
-    return all.slice(0, Math.max(0, at));
-  }
-
-  // ---- liveness
-
-  /** Asks after `ping` of silence, and gives up after one and a half. */
-  private _watch(): void {
-    const quiet = this._env.now() - this._heard;
-    this._live = this._env.setTimeout(
-      () => {
-        if (this._env.now() - this._heard >= this._ping) this._probe(this._ping / 2);
-        else this._watch();
-      },
-      Math.max(0, this._ping - quiet),
-    );
-  }
-
-  /** Is anybody there? */
-  private _probe(within = PROBE): void {
-    const { link } = this;
-    if (!link) return;
-    if (!link.pings) return link.refresh();
-    const asked = this._env.now();
-    this._env.clearTimeout(this._live);
-    this._live = this._env.setTimeout(() => {
-      if (this._heard > asked || this.link !== link) return this._watch();
-      link.close();
-      this._lost(link, { error: new FanfareError('network', 'the connection is silent') });
-    }, within);
-    this.request({ type: 'ping' }, (error, frame) => {
-      if (error || this.link !== link) return;
-      if (frame.time) this._clockTold(frame.time);
-      this._env.clearTimeout(this._live);
-      this._watch();
-    });
-  }
-
-  private _clockTold(time: number): void {
-    this.clockOffset = time - this._env.now();
-  }
-
   // ---- frames
 
+  _clockTold(time: number | undefined): void {
+    if (time) this._clockOffset = time - this._core._now();
+  }
+
   private _frame(frame: Frame): void {
-    const { type, ref } = frame;
-    if (type === 'welcome') {
-      const { client, user, ping_ms, idempotency_ms, time, expires_at } = frame;
-      const { session } = this;
-      const known = this._named === session;
-      this._named = session;
-      if (client) this.id = client;
-      // Only a WebSocket is told; elsewhere it is computed. That takes a moment, in which the session may have become another.
-      else if (session && !known)
-        publicClient(session.id).then(
-          id => this.session === session && (this.id = id),
-          () => {},
-        );
-      if (client || user) this.user = user;
-      if (ping_ms) this._ping = ping_ms;
-      if (idempotency_ms) this.idempotency = idempotency_ms;
-      if (time) this._clockTold(time);
-      if (expires_at) this._planRenewal(expires_at);
-      if (this.link?.pings) {
-        this._env.clearTimeout(this._live);
-        this._watch();
-      }
-      return;
-    }
-    const failed = type === 'error';
-    if (
-      ref !== undefined &&
-      this._answer(ref, failed ? fromWire(frame, this._pending.get(ref)?._channel) : undefined, frame)
-    )
-      return;
-    if (frame.channel !== undefined && !failed && type !== 'ok') this._hooks.frame(frame);
+    const { type, channel } = frame;
+    if (type === 'welcome') return this._welcomed(frame);
+    if (this._requests._answer(frame) || type === 'error' || type === 'ok') return;
+    this._core._channels.get(channel)?._subscription._frame(frame);
   }
 
-  /** Whether somebody was waiting for it. */
-  private _answer(ref: number, error: FanfareError | undefined, frame: Frame): boolean {
-    const pending = this._pending.get(ref);
-    if (!pending) return false;
-    this._pending.delete(ref);
-    this._env.clearTimeout(pending._timer);
-    if (!error) this._meter._roundTrip.add(this._env.now() - pending._at);
-    pending._done(error, frame);
-    return true;
-  }
-
-  private _forgetRequests(link: Link, error = new FanfareError('network', 'the connection ended')): void {
-    for (const [ref, { _link }] of [...this._pending]) {
-      if (_link === link)
-        this._answer(ref, new FanfareError('network', error.message, { cause: error }), { type: 'error' });
-    }
-  }
-
-  // ---- the token
-
-  /** Renews in band, a fifth of its life and at most a minute before the end, by the hub's clock. */
-  private _planRenewal(expiresAt: number): void {
-    if (!this._tokens.renewable || this.clockOffset === undefined) return;
-    const life = expiresAt - this._env.now() - this.clockOffset;
-    const delay = Math.min(DAY, Math.max(0, life - Math.min(60_000, life / 5)));
-    this._env.clearTimeout(this._renewal);
-    this._renewal = this._env.setTimeout(
-      () => (delay === DAY ? this._planRenewal(expiresAt) : this._renew(expiresAt, 1)),
-      delay,
-    );
-  }
-
-  private _renew(expiresAt: number, attempt: number): void {
-    const { link } = this;
-    this._tokens.renew().then(
-      token => {
-        if (this.link !== link) return;
-        // Nobody in particular any more: that is another connection.
-        if (!token) return this.newIdentity(true);
-        this.request({ type: 'auth', token }, (error, frame) => {
-          if (this.link !== link) return;
-          if (error?.code === 'conflict') this.newIdentity(true);
-          else if (!error) {
-            if (frame.expires_at) this._planRenewal(frame.expires_at);
-            this._hooks.renewed();
-          }
-        });
-      },
-      (error: FanfareError) => {
-        if (this.link !== link) return;
-        if (!error.retryable && error.code !== 'aborted') return this._fail(error);
-        // The hub says when it is too late; until then it is asked for again.
-        const delay = backoff(attempt + 1, this._env.random, this._env.options.retry);
-        this._renewal = this._env.setTimeout(() => this._renew(expiresAt, attempt + 1), delay);
-      },
-    );
-  }
-
-  /** Another user, or none: nothing of the old connection may be carried over, its session and token least of all. `known`: the token is the new one's. */
-  newIdentity(known = false): void {
-    if (!known) {
-      this._tokens.abort();
-      this._tokens.drop();
-    }
-    this.session?.release();
-    this.session = undefined;
-    this.restart();
+  private _welcomed({ client, user, ping_ms, idempotency_ms, time, expires_at }: Frame): void {
+    const { _session: session, _liveness: liveness } = this;
+    if (client) this._id = client;
+    // Only a WebSocket is told; elsewhere it is computed. That takes a moment, in which the session may have become another.
+    else if (session && this._named !== session)
+      publicClient(session._id).then(
+        id => this._session === session && (this._id = id),
+        () => {},
+      );
+    this._named = session;
+    if (client) this._user = user;
+    if (ping_ms) liveness._ping = ping_ms;
+    if (idempotency_ms) this._idempotency = idempotency_ms;
+    this._clockTold(time);
+    this._renewal._plan(expires_at);
+    if (this._link?._pings) liveness._watch();
   }
 }
-
-type Opener = (context: LinkContext, events: LinkEvents) => Link;
-
-const opener = (name: TransportName): Opener =>
-  name === 'ws' ? openWebSocket : (context, events) => openHttp(name, context, events);

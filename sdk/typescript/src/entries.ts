@@ -1,23 +1,23 @@
 import type { Core } from './core.ts';
+import { Listeners } from './store.ts';
 import type { Entries, Message, Off } from './types.ts';
 
-type Map_ = ReadonlyMap<string, Message>;
-
 /** The newest message of each key, in the order of offsets. The map that is given out is copied only when somebody looks at it after a change. */
-export class ChannelEntries implements Entries {
+export class ChannelEntries extends Listeners<void> implements Entries {
   private _map = new Map<string, Message>();
-  private _copy: Map_ | undefined;
-  private _listeners = new Set<(value: Map_) => void>();
+  private _copy: ReadonlyMap<string, Message> | undefined;
   private _told = false;
   ready = false;
 
   constructor(
-    private _core: Core,
+    core: Core,
     /** Keeps the channel subscribed; throws where it has no `snapshot`. */
     private _watch: () => Off,
-  ) {}
+  ) {
+    super(core._guard);
+  }
 
-  get value(): Map_ {
+  get value(): ReadonlyMap<string, Message> {
     return (this._copy ??= new Map(this._map));
   }
 
@@ -25,15 +25,14 @@ export class ChannelEntries implements Entries {
     return this._map.get(key);
   }
 
-  subscribe(listener: (value: Map_) => void): Off {
-    const own = (value: Map_) => listener(value);
-    let off: Off | undefined = this._watch();
-    this._listeners.add(own);
-    this._call(own);
+  subscribe(listener: (value: ReadonlyMap<string, Message>) => void): Off {
+    const release = this._watch();
+    const tell = () => listener(this.value);
+    const off = this._add(tell);
+    this._guard(tell);
     return () => {
-      this._listeners.delete(own);
-      off?.();
-      off = undefined;
+      off();
+      release();
     };
   }
 
@@ -55,19 +54,11 @@ export class ChannelEntries implements Entries {
   /** Tells once for all that comes together. */
   private _changed(): void {
     this._copy = undefined;
-    if (this._told || !this._listeners.size) return;
+    if (this._told || !this._all.size) return;
     this._told = true;
     queueMicrotask(() => {
       this._told = false;
-      for (const listener of [...this._listeners]) this._call(listener);
+      this._tell();
     });
-  }
-
-  private _call(listener: (value: Map_) => void): void {
-    try {
-      listener(this.value);
-    } catch (error) {
-      this._core.threw(error);
-    }
   }
 }

@@ -1,18 +1,19 @@
 import { CODES, type ServerCode } from './codes.gen.ts';
-import type { ClientCode, Code, FanfareErrorFields, Position } from './types.ts';
+import type { Frame } from './link.ts';
+import type { Code, FanfareErrorFields, Position } from './types.ts';
 
-/** What to do about the codes that this package makes. */
-const REMEDIES: Record<ClientCode, string> = {
-  aborted: 'nothing: its signal or timeout ended it',
+/** What to do about the codes that this package makes. The hub sends the remedies of its own, but for those of 401 and 403 that end something. */
+const REMEDIES: Record<string, string> = {
   closed: 'call connect()',
-  invalid: 'correct the data; see issues',
+  invalid: 'correct the data: see issues',
   network: 'check the address and the network',
   offline: "wait for a connection, or publish with offline: 'queue'",
   outcome_unknown: 'look whether it is there before repeating it',
   overflow: 'read faster, or give a larger buffer',
-  timeout: 'try again',
-  unsupported: 'see detail',
+  401: 'connect() with a new token',
+  403: 'use a token that allows it',
 };
+const PASSES = ['network', 'offline', 'timeout'];
 
 /** Every error of this package: `code` to decide by, `remedy` for a person. */
 export class FanfareError extends Error implements FanfareErrorFields {
@@ -22,7 +23,7 @@ export class FanfareError extends Error implements FanfareErrorFields {
   readonly retryAfter?: number;
   readonly issues?: FanfareErrorFields['issues'];
   readonly position?: Position;
-  readonly channel?: string;
+  channel?: string;
 
   constructor(
     readonly code: Code,
@@ -30,31 +31,27 @@ export class FanfareError extends Error implements FanfareErrorFields {
     fields: Partial<FanfareErrorFields> & { cause?: unknown } = {},
   ) {
     const row = CODES[code as ServerCode];
-    const { cause, ...rest } = fields;
-    super(`${code}: ${detail || rest.remedy || row?.[3] || REMEDIES[code as ClientCode] || 'no detail'}`, { cause });
-    this.remedy = row?.[3] ?? REMEDIES[code as ClientCode] ?? '';
-    // Codes that are neither the hub's nor final ones of ours pass with time.
-    this.retryable = row ? !!row[2] : code === 'network' || code === 'offline' || code === 'timeout';
-    for (const [name, value] of Object.entries(rest))
-      if (value !== undefined) (this as Record<string, unknown>)[name] = value;
+    const retryable = fields.retryable ?? (row ? !!row[2] : PASSES.includes(code));
+    const remedy =
+      fields.remedy ?? REMEDIES[code] ?? REMEDIES[row?.[0]] ?? (retryable ? 'try again' : 'see the message');
+    super(`${code}: ${detail || remedy}`);
+    Object.assign(this, fields);
+    this.remedy = remedy;
+    this.retryable = retryable;
   }
 }
 
 /** The error in an `error` or `disconnect` frame, or in a problem document. */
-export function fromWire(frame: Record<string, unknown>, channel?: string): FanfareError {
-  const { code, detail, remedy, retryable, retry_after_ms, epoch, offset } = frame as Record<string, never>;
+export function fromWire(frame: Partial<Frame>): FanfareError {
+  const { code, detail, remedy, retryable, retry_after_ms, epoch, offset } = frame;
   return new FanfareError(code ?? 'internal', detail, {
     remedy,
     // A frame that says how long to wait means that waiting helps.
-    retryable: retryable ?? (retry_after_ms !== undefined ? true : undefined),
+    retryable: retryable ?? (retry_after_ms !== undefined || undefined),
     retryAfter: retry_after_ms,
-    position: epoch !== undefined ? `${epoch}-${offset}` : undefined,
-    channel,
+    position: epoch && `${epoch}-${offset}`,
   });
 }
 
-/** The code of a WebSocket close, when the table has it. */
-export function codeOfClose(close: number): ServerCode | undefined {
-  for (const name in CODES) if (CODES[name as ServerCode][1] === close) return name as ServerCode;
-  return undefined;
-}
+/** Gone with the connection: it can be asked again on the next. */
+export const isNetwork = (error: unknown): boolean => (error as FanfareError).code === 'network';

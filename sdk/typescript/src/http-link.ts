@@ -1,33 +1,17 @@
-import { FanfareError } from './errors.ts';
-import { failure, Http } from './http.ts';
-import type { End, Frame, Link, LinkContext, LinkEvents } from './link.ts';
-import { makeCursor, parsePosition } from './position.ts';
-import { readLongPoll, readPoll, readSse, type Stream } from './streams.ts';
-import type { Position } from './types.ts';
+import type { FanfareError } from './errors.ts';
+import { ask, failure, json, makeCursor, params } from './http.ts';
+import type { Frame, Link, LinkContext, LinkEvents } from './link.ts';
+import { type Reader, readPolls, readSse } from './streams.ts';
+import type { Off, Position, TransportName } from './types.ts';
 
 /** Channels that one request may name. */
 const PER_REQUEST = 16;
 
 /** A subscription and how far it has come. */
-export interface Sub {
+interface Sub {
   _frame: Frame;
   /** Where to go on; `undefined` until its past has been read. */
-  _at: Position | undefined;
-}
-
-/** What the readers of streams need of their link. */
-export interface Reader {
-  _context: LinkContext;
-  _http: Http;
-  /** The link works: tells so once. */
-  works(): void;
-  frame(frame: Frame): void;
-  /** A message of one of `stream`'s channels: delivers it and moves its position. */
-  message(frame: Frame): void;
-  alive(): void;
-  /** A request for these channels failed. */
-  refuse(channels: string[], error: FanfareError): void;
-  end(end: End): void;
+  _at?: Position;
 }
 
 /**
@@ -35,299 +19,255 @@ export interface Reader {
  * always read by a poll, which tells where the channel stands; from there on it joins a stream of channels with the same
  * options. So streams can be cut and opened anew at their cursor whenever channels come and go, or a token changes.
  */
-export function openHttp(name: 'sse' | 'longpoll' | 'poll', context: LinkContext, events: LinkEvents): Link {
-  const { env } = context;
-  const http = new Http(context);
+export function openHttp(_name: TransportName, context: LinkContext, events: LinkEvents): Link {
+  const { _core: core } = context;
   const subs = new Map<string, Sub>();
-  const streams: Stream[] = [];
+  /** By their channels and token. */
+  const streams = new Map<string, Off>();
   /** Commands of one channel take effect in order: each waits for the one before. */
   const chains = new Map<string, Promise<unknown>>();
   const entered = new Map<string, Frame>();
+  const lease = core._timer();
+  const stop = new AbortController();
+  const { signal } = stop;
   let fresh = new Set<string>();
   let held: Frame[] | undefined = [];
-  let ended = false;
-  let lease: unknown;
-  const stop = new AbortController();
-  const read = { sse: readSse, longpoll: readLongPoll, poll: readPoll }[name];
+  const read = _name === 'sse' ? readSse : readPolls(_name !== 'poll');
 
   const reader: Reader = {
     _context: context,
-    _http: http,
-    works() {
-      if (ended || !held) return;
+    _works() {
       const frames = held;
       held = undefined;
-      events.frame({ type: 'welcome' });
-      for (const frame of frames) if (!ended) events.frame(frame);
+      if (frames) for (const frame of [{ type: 'welcome' }, ...frames]) tell(frame);
     },
-    frame(frame) {
-      if (ended) return;
-      if (held) held.push(frame);
-      else events.frame(frame);
-    },
-    message(frame) {
+    _frame: frame => (held ? held.push(frame) : tell(frame)),
+    _message(frame) {
       const sub = subs.get(frame.channel);
       if (!sub) return;
-      const at = sub._at && parsePosition(sub._at);
-      if (at && frame.offset !== undefined) sub._at = `${at.epoch}-${frame.offset}`;
-      reader.frame({ ...frame, type: 'message' });
+      if (sub._at && frame.offset) sub._at = sub._at.replace(/\d+$/, `${frame.offset}`);
+      reader._frame({ ...frame, type: 'message' });
     },
-    alive: () => !ended && events.alive(),
-    refuse: (channels, error) => refuse(channels, error),
-    end(end) {
-      if (ended) return;
+    _alive: () => events._alive(),
+    _refuse: refuse,
+    _end(error, unfit) {
+      if (signal.aborted) return;
       close();
-      events.closed(end);
+      events._closed(error, unfit);
+    },
+    _path: (endpoint, channels, like) =>
+      path(endpoint, channels, makeCursor(channels.map(channel => subs.get(channel)?._at)), {
+        ...like,
+        last: undefined,
+      }),
+    _moved(channels, cursor) {
+      cursor.split('~').forEach((at, i) => {
+        const sub = subs.get(channels[i]!);
+        if (sub && at) sub._at = at;
+      });
     },
   };
+  function tell(frame: Frame): void {
+    if (!signal.aborted) events._frame(frame);
+  }
   function close(): void {
-    ended = true;
-    env.clearTimeout(lease);
+    lease._stop();
     stop.abort();
-    for (const stream of streams) stream._stop();
+    for (const off of streams.values()) off();
   }
 
-  /** What a stream's channels must have in common. */
-  const kind = ({ _frame: { presence, rate, echo, snapshot, token } }: Sub) =>
-    JSON.stringify([presence, rate, echo, snapshot, token]);
+  /** Asks for channels alike, with the options of their `subscribe`. */
+  function path(endpoint: string, channels: string[], since: string | undefined, like: Frame): string {
+    const { last, snapshot, presence, rate, echo, envelope, wait } = like;
+    const options = { since, last, snapshot, presence, rate, echo, envelope, wait };
+    const pairs = channels.map((channel): [string, string] => ['channel', channel]);
+    return `/v1/${endpoint}?${params([...pairs, ...Object.entries(options)])}`;
+  }
 
-  const query = (channels: string[], cursor: string | undefined, frame: Frame, extra = ''): string => {
-    let text = channels.map(channel => `channel=${encodeURIComponent(channel)}`).join('&');
-    if (cursor !== undefined) text += `&since=${cursor}`;
-    for (const option of ['last', 'snapshot', 'presence', 'rate', 'echo']) {
-      if (frame[option] !== undefined) text += `&${option}=${frame[option]}`;
+  /** Channels with the same options, as many as one request may name. */
+  function alike(channels: Iterable<string>, more: (sub: Sub) => unknown = () => 0): string[][] {
+    const groups: string[][] = [];
+    const open = new Map<string, string[]>();
+    for (const channel of channels) {
+      const sub = subs.get(channel);
+      if (!sub) continue;
+      const { presence, rate, echo, snapshot, token } = sub._frame;
+      const key = JSON.stringify([presence, rate, echo, snapshot, token, more(sub)]);
+      let group = open.get(key);
+      if (!group || group.length === PER_REQUEST) {
+        open.set(key, (group = []));
+        groups.push(group);
+      }
+      group.push(channel);
     }
-    return `?${text}${extra}`;
-  };
+    return groups;
+  }
 
   /** Reads the past of channels alike, and then lets them join streams. */
   async function begin(channels: string[]): Promise<void> {
-    const { _frame } = subs.get(channels[0]!)!;
-    const froms = channels.map(channel => {
-      const sub = subs.get(channel)!;
-      return sub._at ?? (sub._frame.since as Position | undefined);
+    const { _frame: like } = subs.get(channels[0]!)!;
+    const froms = channels.map((channel): Position | undefined => {
+      const { _at, _frame } = subs.get(channel)!;
+      return _at ?? _frame.since;
     });
     const messages: Frame[] = [];
     const gaps: Frame[] = [];
     let cursor: string | undefined = froms.some(Boolean) ? makeCursor(froms) : undefined;
     try {
       for (let more = true; more; ) {
-        const page = await http.json(
-          `/v1/poll${query(channels, cursor, _frame)}`,
-          { signal: stop.signal },
-          _frame.token,
-        );
-        reader.alive();
-        messages.push(...(page.messages ?? []));
+        const page = await json(context, path('poll', channels, cursor, like), { signal, token: like.token });
+        reader._alive();
+        messages.push(...page.messages);
         gaps.push(...(page.gap ?? []));
         more = cursor !== page.cursor && page.poll_after_ms === 0 && page.messages.length > 0;
         cursor = page.cursor;
       }
     } catch (error) {
-      return refuse(channels, failure(error));
+      return refuse(channels, failure(context, error));
     }
-    const positions = cursor!.split('~');
-    channels.forEach((channel, i) => {
+    cursor!.split('~').forEach((at, i) => {
+      const channel = channels[i]!;
       const sub = subs.get(channel);
-      const at = parsePosition(positions[i]!);
       // Unsubscribed or asked anew meanwhile.
-      if (!sub || !at || fresh.has(channel)) return;
+      if (!sub || fresh.has(channel)) return;
       const own = messages.filter(message => message.channel === channel);
       const gap = gaps.find(item => item.channel === channel);
-      const recovered = froms[i] === undefined ? undefined : !gap;
-      reader.frame({ type: 'subscribed', ref: sub._frame.ref, channel, ...at, recovered, replay: own.length });
-      if (gap) reader.frame({ ...gap, type: 'gap' });
-      for (const message of own) reader.frame({ ...message, type: 'message' });
-      sub._at = positions[i];
+      const { ref } = sub._frame;
+      const [epoch, offset] = at.split('-');
+      reader._frame({ type: 'subscribed', ref, channel, epoch, offset: Number(offset), replay: own.length });
+      if (gap) reader._frame({ ...gap, type: 'gap' });
+      for (const message of own) reader._frame({ ...message, type: 'message' });
+      sub._at = at;
     });
     // Short polls have nothing further to prove; a stream does so itself.
-    if (name !== 'sse') reader.works();
+    if (_name !== 'sse') reader._works();
     arrange();
   }
 
   /** Several that are refused together are asked one by one, so that only those that deserve it are refused. */
   function refuse(channels: string[], error: FanfareError): void {
-    if (ended) return;
+    const { code } = error;
     // Without a token, `unauthorized` is a right that is missing; with one, it is the token. A channel's own token is its own matter.
-    const credentials = http.known && ['unauthorized', 'token_expired', 'revoked'].includes(error.code);
-    const ours = channels.every(channel => subs.get(channel)?._frame.token);
-    if (error.retryable || error.code === 'network' || (credentials && !ours)) return reader.end({ error });
-    if (channels.length > 1) {
-      for (const channel of channels) if (subs.has(channel)) void begin([channel]);
+    const credentials = context._token && /^(unauthorized|token_expired|revoked)$/.test(code);
+    const [channel, ...others] = channels as [string, ...string[]];
+    const sub = subs.get(channel);
+    if (error.retryable || code === 'network' || code === 'unsupported' || (credentials && !sub?._frame.token))
+      return reader._end(error, code === 'unsupported');
+    if (others.length) {
+      for (const one of channels) if (subs.has(one)) begin([one]);
       return;
     }
-    const [channel] = channels as [string];
-    const sub = subs.get(channel);
     subs.delete(channel);
-    if (sub?._at) reader.frame({ type: 'unsubscribed', channel, code: error.code });
-    else if (sub) reader.frame({ ...wire(error), ref: sub._frame.ref, channel });
+    if (sub)
+      reader._frame({ type: sub._at ? 'unsubscribed' : 'error', ref: sub._frame.ref, channel, code, _error: error });
     // A refusal is an answer: the hub is there.
-    if (![...subs.values()].some(other => !other._at)) reader.works();
+    if ([...subs.values()].every(other => other._at)) reader._works();
     arrange();
   }
 
   function startFresh(): void {
-    if (ended) return;
-    const groups = new Map<string, string[]>();
-    for (const channel of fresh) {
-      const sub = subs.get(channel);
-      if (!sub) continue;
-      const { since, last } = sub._frame;
-      const key = kind(sub) + last + (since !== undefined);
-      const group = groups.get(key);
-      if (group && group.length < PER_REQUEST) group.push(channel);
-      else groups.set(key, [channel]);
-    }
+    if (signal.aborted) return;
+    const groups = alike(fresh, ({ _frame }) => [_frame.last, _frame.since === undefined]);
     fresh = new Set();
-    for (const channels of groups.values()) void begin(channels);
+    for (const channels of groups) begin(channels);
   }
 
   /** Brings the streams to what is wanted: channels whose past is read, with others of their kind. */
   function arrange(): void {
-    if (ended) return;
-    const wanted = new Map<string, string[][]>();
-    for (const [channel, sub] of subs) {
-      if (!sub._at) continue;
-      const chunks = wanted.get(kind(sub)) ?? [];
-      if (!wanted.has(kind(sub))) wanted.set(kind(sub), chunks);
-      const last = chunks.at(-1);
-      if (last && last.length < PER_REQUEST) last.push(channel);
-      else chunks.push([channel]);
-    }
-    const chunks = [...wanted.values()].flat();
-    const same = (a: string[], stream: Stream) => stream._key === JSON.stringify([a, subs.get(a[0]!)!._frame.token]);
-    for (const stream of [...streams]) {
-      if (chunks.some(chunk => same(chunk, stream))) continue;
-      stream._stop();
-      streams.splice(streams.indexOf(stream), 1);
-    }
-    for (const chunk of chunks) if (!streams.some(stream => same(chunk, stream))) streams.push(openStream(chunk));
-  }
-
-  function openStream(channels: string[]): Stream {
-    const { _frame } = subs.get(channels[0]!)!;
-    const { last, ...options } = _frame;
-    return read(reader, {
-      _key: JSON.stringify([channels, _frame.token]),
-      _channels: channels,
-      _presence: _frame.presence,
-      _token: _frame.token,
-      _path: (endpoint, extra) =>
-        `/v1/${endpoint}${query(channels, makeCursor(channels.map(channel => subs.get(channel)?._at)), options as Frame, extra)}`,
-      _moved(cursor) {
-        cursor.split('~').forEach((at, i) => {
-          const sub = subs.get(channels[i]!);
-          if (sub && at) sub._at = at;
-        });
-      },
-    });
+    if (signal.aborted) return;
+    const ready = [...subs.keys()].filter(channel => subs.get(channel)!._at);
+    const wanted = new Map(
+      alike(ready).map(channels => {
+        const like = subs.get(channels[0]!)!._frame;
+        return [JSON.stringify([channels, like.token]), () => read(reader, channels, like)];
+      }),
+    );
+    for (const [key, off] of streams)
+      if (!wanted.has(key)) {
+        off();
+        streams.delete(key);
+      }
+    for (const [key, open] of wanted) if (!streams.has(key)) streams.set(key, open());
   }
 
   /** Runs a command as its request, after those of the same channel before it. */
   function command(frame: Frame): void {
     const { type, ref, channel, token, ...fields } = frame;
-    const at = `?channel=${encodeURIComponent(channel)}`;
-    const paging = () =>
-      Object.entries(fields)
-        .map(([name, value]) => `&${name}=${encodeURIComponent(String(value))}`)
-        .join('');
-    const requests: Record<string, () => Promise<Record<string, unknown>>> = {
-      publish: () => http.json(`/v1/messages${at}`, { method: 'POST', body: fields }, token),
-      history: () => http.json(`/v1/messages${at}${paging()}`, {}, token),
-      members: () => http.json(`/v1/presence${at}${paging()}`, {}, token),
-      enter: () => http.json(`/v1/presence${at}`, { method: 'PUT', body: { data: fields.data } }, token),
-      leave: () => http.json(`/v1/presence${at}`, { method: 'DELETE' }, token),
-    };
-    const request = requests[type];
-    if (!request) return;
-    if (type === 'enter') entered.set(channel, frame);
+    const method = ({ publish: 'POST', enter: 'PUT', leave: 'DELETE' } as Record<string, string>)[type];
+    const query = params(Object.entries({ channel, ...(!method && fields) }));
+    const what = type === 'publish' || type === 'history' ? 'messages' : 'presence';
+    if (type === 'enter') {
+      entered.set(channel, frame);
+      if (!lease._running) holdLease();
+    }
     if (type === 'leave') entered.delete(channel);
-    if (!streams.length && entered.size) holdLease();
-    const after = type === 'history' || type === 'members' ? undefined : chains.get(channel);
-    const run = (after ?? Promise.resolve())
-      .then(() => (ended ? undefined : request()))
+    const run = Promise.resolve(method && chains.get(channel))
+      .then(() =>
+        signal.aborted ? undefined : json(context, `/v1/${what}?${query}`, { method, body: method && fields, token }),
+      )
       .then(
         answer => {
-          reader.alive();
-          if (answer && ref !== undefined) answered({ ...answer, type: 'ok', ref });
+          reader._alive();
+          tell({ ...answer, type: 'ok', ref });
         },
-        error => {
-          const known = failure(error);
-          if (known.code === 'network' || known.code === 'token_expired') reader.end({ error: known });
-          else answered({ ...wire(known), ref });
+        cause => {
+          const error = failure(context, cause);
+          if (error.code === 'network' || error.code === 'token_expired') reader._end(error);
+          else tell({ type: 'error', ref, _error: error });
         },
       );
-    if (after || !(type === 'history' || type === 'members')) {
-      chains.set(channel, run);
-      void run.then(() => chains.get(channel) === run && chains.delete(channel));
-    }
+    if (method) chains.set(channel, run);
   }
-  const answered = (frame: Frame) => !ended && events.frame(frame);
 
   /** A membership without an open stream or poll lasts 30 s. */
   function holdLease(): void {
-    env.clearTimeout(lease);
-    lease = env.setTimeout(() => {
-      if (name === 'poll' || !streams.length)
+    lease._start(() => {
+      if (!entered.size) return;
+      if (_name === 'poll' || !streams.size)
         for (const frame of entered.values()) command({ ...frame, ref: undefined });
-      if (entered.size) holdLease();
+      holdLease();
     }, 20_000);
   }
 
-  const link: Link = {
-    name,
-    pings: false,
-    send(frame) {
-      if (ended) return;
-      const { type, channel } = frame;
+  function refresh(): void {
+    for (const off of streams.values()) off();
+    streams.clear();
+    arrange();
+  }
+
+  queueMicrotask(() => {
+    if (_name === 'sse' && !globalThis.ReadableStream)
+      reader._end(core._error('unsupported', 'no streaming fetch here'), true);
+    else if (!signal.aborted && !subs.size)
+      // Nothing to read: any answer of the hub, also that a channel is missing, proves the way.
+      ask(context, '/v1/poll', { signal }).then(reader._works, cause => {
+        const error = failure(context, cause);
+        if (error.code === 'bad_request') reader._works();
+        else reader._end(error);
+      });
+  });
+  return {
+    _name,
+    _send(frame) {
+      const { type, channel, token, ref } = frame;
+      if (signal.aborted) return;
       if (type === 'subscribe') {
-        const since = frame.since ?? subs.get(channel)?._at;
-        subs.set(channel, { _frame: since === undefined ? frame : { ...frame, since }, _at: undefined });
+        subs.set(channel, { _frame: { ...frame, since: frame.since ?? subs.get(channel)?._at } });
         if (!fresh.size) queueMicrotask(startFresh);
         fresh.add(channel);
-      } else if (type === 'unsubscribe') {
+        return;
+      }
+      if (type !== 'unsubscribe' && type !== 'auth') return command(frame);
+      if (type === 'auth') {
+        context._token = token;
+        refresh();
+      } else {
         subs.delete(channel);
         arrange();
-        answered({ type: 'ok', ref: frame.ref });
-      } else if (type === 'auth') {
-        http.setToken(frame.token);
-        link.refresh();
-        answered({ type: 'ok', ref: frame.ref });
-      } else command(frame);
+      }
+      tell({ type: 'ok', ref });
     },
-    refresh() {
-      for (const stream of streams.splice(0)) stream._stop();
-      arrange();
-    },
-    close,
-  };
-  if (name === 'sse' && typeof ReadableStream === 'undefined') {
-    queueMicrotask(() =>
-      reader.end({ error: new FanfareError('unsupported', 'no streaming fetch here'), unfit: true }),
-    );
-  } else {
-    queueMicrotask(async () => {
-      if (ended || subs.size) return;
-      // Nothing to read: any answer of the hub, also that a channel is missing, proves the way.
-      const error = await http.ask('/v1/poll', { signal: stop.signal }).then(() => undefined, failure);
-      if (!error || error.code === 'bad_request') reader.works();
-      else reader.end({ error });
-    });
-  }
-  return link;
-}
-
-/** An error as the frame that it came as. */
-export function wire(error: FanfareError): Frame {
-  const { code, remedy, retryable, retryAfter, position, message } = error;
-  const at = position === undefined ? undefined : parsePosition(position);
-  return {
-    type: 'error',
-    code,
-    detail: message.replace(`${code}: `, ''),
-    remedy,
-    retryable,
-    retry_after_ms: retryAfter,
-    ...at,
+    _refresh: refresh,
+    _close: close,
   };
 }

@@ -1,11 +1,5 @@
 import { FanfareError } from './errors.ts';
-import type { Gap, IterateOptions, Message, Off } from './types.ts';
-
-/** How an iterator listens. */
-export interface Source {
-  message(message: Message): void;
-  error(error: FanfareError): void;
-}
+import type { IterateOptions, Message, Off } from './types.ts';
 
 /**
  * Messages for a `for await`. It begins to listen when it is made, so that nothing is missed between making it and the first
@@ -14,71 +8,71 @@ export interface Source {
 export function iterate(
   channel: string,
   { buffer = 1000, overflow = 'error', signal, onGap }: IterateOptions,
-  listen: (source: Source) => Off,
+  listen: (message: (message: Message) => void, error: (error: unknown) => void) => Off,
 ): AsyncIterableIterator<Message> {
   let waiting: Message[] = [];
-  let wanted: { resolve(result: IteratorResult<Message>): void; reject(error: unknown): void }[] = [];
-  let failure: FanfareError | undefined;
+  let failure: { _error: unknown } | undefined;
   let done = false;
+  /** Wakes a loop that waits. */
+  let wake = () => {};
 
-  let off: Off | undefined;
-  off = listen({
-    message(message) {
-      if (done || failure) return;
-      const next = wanted.shift();
-      if (next) return next.resolve({ done: false, value: message });
-      if (waiting.length < buffer) {
-        waiting.push(message);
-        return;
-      }
-      if (overflow === 'error')
-        return fail(new FanfareError('overflow', `${buffer} messages wait to be read`, { channel }));
-      const lost = overflow === 'oldest' ? waiting.shift()! : message;
-      if (overflow === 'oldest') waiting.push(message);
-      const gap: Gap = { channel, reason: 'overflow', position: lost.position ?? '' };
-      void onGap?.(gap);
-    },
-    error: fail,
-  });
+  function took(message: Message): void {
+    if (done || failure) return;
+    waiting.push(message);
+    wake();
+    if (waiting.length <= buffer) return;
+    if (overflow === 'error') {
+      waiting.pop();
+      return fail(new FanfareError('overflow', `${buffer} messages wait to be read`, { channel }));
+    }
+    const lost = (overflow === 'oldest' ? waiting.shift() : waiting.pop())!;
+    onGap?.({ channel, reason: 'overflow', position: lost.position ?? '' });
+  }
   /** After what waits. */
-  function fail(error: FanfareError): void {
-    failure ??= error;
-    const open = wanted;
-    wanted = [];
-    for (const next of open) next.reject(error);
-    off?.();
+  function fail(_error: unknown): void {
+    failure ??= { _error };
+    wake();
+    off();
   }
   function end(): void {
     done = true;
     waiting = [];
-    const open = wanted;
-    wanted = [];
-    for (const next of open) next.resolve({ done: true, value: undefined });
-    signal?.removeEventListener('abort', end);
-    off?.();
+    wake();
+    off();
   }
-  if (failure) off();
+  async function* read(): AsyncGenerator<Message> {
+    for (;;) {
+      const message = waiting.shift();
+      if (message) yield message;
+      else if (done) return;
+      else if (failure) {
+        done = true;
+        throw failure._error;
+      } else await new Promise<void>(resolve => (wake = resolve));
+    }
+  }
+
+  let ended = false;
+  let stop: Off | undefined;
+  const off = () => {
+    ended = true;
+    signal?.removeEventListener('abort', end);
+    stop?.();
+  };
+  stop = listen(took, fail);
   if (signal?.aborted) end();
   else signal?.addEventListener('abort', end);
-
+  // It failed while it began to listen.
+  if (ended) off();
+  const messages = read();
   return {
     [Symbol.asyncIterator]() {
       return this;
     },
-    next() {
-      const value = waiting.shift();
-      if (value) return Promise.resolve({ done: false, value });
-      if (failure && !done) {
-        const error = failure;
-        end();
-        return Promise.reject(error);
-      }
-      if (done) return Promise.resolve({ done: true, value: undefined });
-      return new Promise((resolve, reject) => wanted.push({ resolve, reject }));
-    },
-    return(value?: unknown) {
+    next: () => messages.next(),
+    return(value) {
       end();
-      return Promise.resolve({ done: true, value: value as undefined });
+      return messages.return(value);
     },
   };
 }

@@ -1,4 +1,5 @@
-import type { Latency } from './types.ts';
+import type { Core } from './core.ts';
+import type { DebugEvent, Latency } from './types.ts';
 
 const SAMPLES = 1000;
 
@@ -8,60 +9,55 @@ export class Samples {
   private _count = 0;
   private _sum = 0;
 
-  add(ms: number): void {
+  _add(ms: number): void {
     const value = Math.max(0, ms);
     this._ring[this._count++ % SAMPLES] = value;
     this._sum += value;
   }
 
-  read(): Latency {
+  _read(): Latency {
     const sorted = [...this._ring].sort((a, b) => a - b);
-    const at = (share: number) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? 0;
+    const at = (share: number) => sorted[Math.ceil(sorted.length * share) - 1] ?? 0;
     const count = this._count;
-    return { count, mean: count ? this._sum / count : 0, p50: at(0.5), p95: at(0.95), p99: at(0.99) };
+    return { count, mean: count && this._sum / count, p50: at(0.5), p95: at(0.95), p99: at(0.99) };
   }
 }
 
 /** Counters that every part adds to. */
 export class Metering {
-  _received = 0;
-  _sent = 0;
-  _duplicates = 0;
-  _reconnects = 0;
-  _connects = 0;
-  _errors = 0;
-  _gaps = 0;
+  /** As `metrics()` gives them. */
+  _counts = { received: 0, sent: 0, duplicates: 0, reconnects: 0, errors: 0, gaps: 0, requests: 0 };
   _bytesIn = 0;
   _bytesOut = 0;
-  _requests = 0;
   _latency = new Samples();
   _roundTrip = new Samples();
   _connectionTime: number | undefined;
-  /** Of the last minute, one bucket a second: [second, messages]. */
-  private _seconds: [number, number][] = [];
+  /** Messages by second, of the last minute. */
+  private _seconds = new Map<number, number>();
   /** The last 200 events, oldest first. */
-  _events: { at: number; what: string; detail?: unknown }[] = [];
+  _events: DebugEvent[] = [];
 
-  constructor(private _now: () => number) {}
+  constructor(private _core: Core) {}
 
-  message(): void {
-    this._received++;
-    const second = Math.floor(this._now() / 1000);
-    const last = this._seconds.at(-1);
-    if (last?.[0] === second) last[1]++;
-    else {
-      this._seconds.push([second, 1]);
-      if (this._seconds.length > 60) this._seconds.shift();
-    }
+  private _second(): number {
+    return Math.floor(this._core._now() / 1000);
   }
 
-  perMinute(): number {
-    const from = Math.floor(this._now() / 1000) - 59;
-    return this._seconds.reduce((sum, [second, count]) => (second >= from ? sum + count : sum), 0);
+  _message(): void {
+    const { _seconds: seconds } = this;
+    const second = this._second();
+    this._counts.received++;
+    seconds.set(second, (seconds.get(second) ?? 0) + 1);
+    if (seconds.size > 60) seconds.delete(seconds.keys().next().value!);
   }
 
-  log(what: string, detail?: unknown): void {
-    this._events.push({ at: this._now(), what, detail });
+  _perMinute(): number {
+    const from = this._second() - 59;
+    return [...this._seconds].reduce((sum, [second, count]) => (second < from ? sum : sum + count), 0);
+  }
+
+  _log(what: string, detail?: unknown): void {
+    this._events.push({ at: this._core._now(), what, detail });
     if (this._events.length > 200) this._events.shift();
   }
 }

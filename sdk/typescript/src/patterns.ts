@@ -1,21 +1,20 @@
 import type { ChannelSchema, Schema } from './types.ts';
 
 /** What the most specific pattern that matches says of a channel; the types in `pattern-types.ts` follow the same rules. */
-export function schemaOf(schema: Schema | undefined, channel: string): ChannelSchema | undefined {
-  let best: string | undefined;
-  for (const pattern in schema) {
-    if (matches(pattern, channel) && (best === undefined || before(pattern, best))) best = pattern;
-  }
-  return best === undefined ? undefined : schema![best];
+export function schemaOf(schema: Schema = {}, channel: string): ChannelSchema | undefined {
+  const [best] = Object.keys(schema)
+    .filter(pattern => matches(pattern, channel))
+    // Of the same rank, the longer says more: `room:a*` before `room:*`.
+    .sort((a, b) => (rank(a) < rank(b) ? -1 : rank(a) > rank(b) ? 1 : b.length - a.length));
+  return schema[best!];
 }
 
 function matches(pattern: string, channel: string): boolean {
-  const open = pattern.endsWith('*');
-  const source = (open ? pattern.slice(0, -1) : pattern)
-    .split(/\{[^}]*\}/)
-    .map(part => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-    .join('[^:]+');
-  return new RegExp(`^${source}${open ? '.*' : ''}$`, 's').test(channel);
+  const source = pattern
+    .replace(/[.*+?^$()|[\]\\]/g, '\\$&')
+    .replace(/\{[^}]*\}/g, '[^:]+')
+    .replace(/\\\*$/, '.*');
+  return new RegExp(`^${source}$`, 's').test(channel);
 }
 
 /** Segment by segment: a literal, a literal with holes, a hole, anything. */
@@ -24,9 +23,3 @@ const rank = (pattern: string) =>
     .split(':')
     .map(segment => (segment.endsWith('*') ? 3 : /^\{[^}]*\}$/.test(segment) ? 2 : segment.includes('{') ? 1 : 0))
     .join('');
-
-function before(a: string, b: string): boolean {
-  const [ra, rb] = [rank(a), rank(b)];
-  // Of the same rank, the longer says more: `room:a*` before `room:*`.
-  return ra === rb ? a.length > b.length : ra < rb;
-}

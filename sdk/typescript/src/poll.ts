@@ -1,6 +1,7 @@
 import { globals, guarded, systemClock } from './env.ts';
 import { FanfareError } from './errors.ts';
-import { Value } from './store.ts';
+import { guardWith, Value } from './store.ts';
+import { Timer } from './timer.ts';
 import type { Off, Poll, PollOptions, PollState } from './types.ts';
 
 /**
@@ -12,134 +13,98 @@ export function poll<R>(
   options: PollOptions<R> = {},
 ): Poll<R> {
   const { min = 1000, max = 30_000, factor = 1.5, jitter = 0.1, until, channel, errors = 5, signal } = options;
-  const {
-    changed = (a, b) => JSON.stringify(a) !== JSON.stringify(b),
-    clock = systemClock,
-    random = Math.random,
-  } = options;
+  const { changed = differ, clock = systemClock, random = Math.random, onResult, onError } = options;
+  const guard = guardWith(error => console.error(error));
   const state = new Value<PollState<R>>(
     { state: 'running', result: undefined, error: undefined, interval: min, requests: 0 },
-    report,
+    guard,
   );
-  const set = (change: Partial<PollState<R>>) => state.set({ ...state.value, ...change });
+  const set = (change: Partial<PollState<R>>) => state._set({ ...state.value, ...change });
+  const timer = new Timer(clock);
+  const abort = new AbortController();
   const offs: Off[] = [];
-  let abort = new AbortController();
-  let timer: unknown;
   let failures = 0;
   let over = false;
   let busy = false;
   let again = false;
-  let resolve!: (result: R) => void;
-  let reject!: (error: unknown) => void;
-  const done = new Promise<R>((ok, no) => {
-    resolve = ok;
-    reject = no;
+  let finish!: (last: PollState<R>['state'], result?: R, error?: unknown) => void;
+  const done = new Promise<R>((resolve, reject) => {
+    finish = (last, result, error) => {
+      if (over) return;
+      over = true;
+      timer._stop();
+      abort.abort();
+      for (const off of offs) off();
+      set({ state: last });
+      if (last === 'done') resolve(result!);
+      else reject(error ?? new FanfareError('aborted'));
+    };
   });
   // Whoever does not look at `done` has not forgotten to handle its end.
   done.catch(() => {});
 
-  const hidden = () => guarded(() => globals.document?.visibilityState === 'hidden') ?? false;
+  const page = guarded(() => globals.document);
+  const hidden = () => page?.visibilityState === 'hidden';
   const covered = () => channel?.state.value.state === 'live';
 
-  function report(error: unknown): void {
-    console.error(error);
-  }
-  function tell<T>(listener: ((value: T) => void) | undefined, value: T): void {
-    try {
-      listener?.(value);
-    } catch (error) {
-      report(error);
-    }
-  }
-  function finish(last: PollState<R>['state']): void {
-    over = true;
-    clock.clearTimeout(timer);
-    abort.abort();
-    for (const off of offs) off();
-    set({ state: last });
-  }
-
   function plan(): void {
-    clock.clearTimeout(timer);
+    timer._stop();
     if (over || busy) return;
-    if (hidden()) return set({ state: 'hidden' });
-    if (covered()) return set({ state: 'quiet' });
-    set({ state: 'waiting' });
-    timer = clock.setTimeout(() => void ask(), state.value.interval * (1 + jitter * (2 * random() - 1)));
+    set({ state: hidden() ? 'hidden' : covered() ? 'quiet' : 'waiting' });
+    if (state.value.state === 'waiting') timer._start(ask, state.value.interval * (1 + jitter * (2 * random() - 1)));
   }
 
   async function ask(): Promise<void> {
-    clock.clearTimeout(timer);
-    if (over) return;
-    if (busy) {
-      again = true;
-      return;
-    }
+    timer._stop();
+    again = busy;
+    if (over || busy) return;
     busy = true;
-    again = false;
-    abort = new AbortController();
-    const before = state.value;
-    set({ state: 'running', requests: before.requests + 1 });
+    const { requests, result: before, interval } = state.value;
+    set({ state: 'running', requests: requests + 1 });
     try {
-      const result = await fn({ signal: abort.signal });
+      const result = await fn(abort);
       if (over) return;
-      const same = before.requests > 0 && before.result !== undefined && !changed(before.result, result);
+      const same = before !== undefined && !changed(before, result);
       failures = 0;
-      set({ result, error: undefined, interval: same ? Math.min(max, before.interval * factor) : min });
-      tell(options.onResult, result);
-      if (!over && until?.(result)) {
-        finish('done');
-        return resolve(result);
-      }
+      set({ result, error: undefined, interval: same ? Math.min(max, interval * factor) : min });
+      guard(() => onResult?.(result));
+      if (until?.(result)) finish('done', result);
     } catch (error) {
       if (over) return;
-      failures++;
-      set({ error, interval: Math.min(max, Math.max(min, before.interval) * Math.max(factor, 2)) });
-      tell(options.onError, error);
-      if (!over && failures >= errors) {
-        finish('failed');
-        return reject(error);
-      }
+      set({ error, interval: Math.min(max, Math.max(min, interval) * Math.max(factor, 2)) });
+      guard(() => onError?.(error));
+      if (++failures >= errors) finish('failed', undefined, error);
     } finally {
       busy = false;
     }
-    if (again) void ask();
+    if (again) ask();
     else plan();
   }
 
-  function stop(): void {
-    if (over) return;
-    finish('stopped');
-    reject(new FanfareError('aborted'));
-  }
+  const stop = () => finish('stopped');
   function now(): void {
     set({ interval: min });
-    void ask();
+    ask();
   }
 
-  const page = guarded(() => globals.document);
-  if (typeof page?.addEventListener === 'function') {
-    const look = () => (hidden() ? plan() : state.value.state === 'hidden' && now());
-    page.addEventListener('visibilitychange', look);
-    offs.push(() => page.removeEventListener('visibilitychange', look));
-  }
-  if (signal) {
-    signal.addEventListener('abort', stop);
-    offs.push(() => signal.removeEventListener('abort', stop));
-  }
+  const listen = (target: EventTarget | undefined, event: string, act: () => void) => {
+    target?.addEventListener?.(event, act);
+    offs.push(() => target?.removeEventListener?.(event, act));
+  };
+  listen(page, 'visibilitychange', () => (hidden() ? plan() : state.value.state === 'hidden' && now()));
+  listen(signal, 'abort', stop);
   if (signal?.aborted) stop();
   else {
-    void ask();
+    ask();
     if (channel) {
-      // What the channel says is news for the endpoint too; when it falls silent, polling takes over at once.
-      offs.push(channel.subscribe(() => now()));
       let live = covered();
       offs.push(
+        // What the channel says is news for the endpoint too; when it falls silent, polling takes over at once.
+        channel.subscribe(now),
         channel.state.subscribe(() => {
-          const is = covered();
-          if (is === live) return;
-          live = is;
-          if (is) plan();
+          if (covered() === live) return;
+          live = !live;
+          if (live) plan();
           else now();
         }),
       );
@@ -155,3 +120,5 @@ export function poll<R>(
     stop,
   };
 }
+
+const differ = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b);

@@ -15,6 +15,3 @@ export function parseCursor(text: string, channels: number): (Position | undefin
   if (parts.length !== channels || parts.some(part => part && !parsePosition(part))) return undefined;
   return parts.map(part => part || undefined);
 }
-
-export const makeCursor = (positions: readonly (Position | undefined)[]): string =>
-  positions.map(part => part ?? '').join('~');

@@ -1,100 +1,88 @@
+import type { ClientChannel } from './channel.ts';
 import type { Core } from './core.ts';
-import type { FanfareError } from './errors.ts';
+import { type FanfareError, isNetwork } from './errors.ts';
 import type { Frame, Link } from './link.ts';
-import { Value } from './store.ts';
-import type { Tokens } from './token.ts';
+import { Sequence } from './sequence.ts';
+import { Listeners, Value } from './store.ts';
 import type { Member, Off, Presence, PresenceEvent, PresenceState, StandardSchemaV1 } from './types.ts';
-import { check, checkInput } from './validate.ts';
+import { type Checked, check, checkInput } from './validate.ts';
 
-/** What presence needs of its channel. */
-export interface PresenceHost {
-  name: string;
-  _tokens: Tokens | undefined;
-  /** Keeps the channel subscribed with presence while somebody looks. */
-  _watchPresence(): Off;
-  /** Entered or not: an `unsubscribe` would end the membership. */
-  _settle(): void;
-}
-
-/** What we entered with, and on which link it was said. */
+/** What we entered with, who we were, and on which link it was said. */
 interface Entered {
   _data: unknown;
+  _user?: string;
   _link?: Link;
-  _said?: Promise<void>;
+  _said?: Promise<unknown>;
 }
+
+const NOBODY: PresenceState = { members: [], count: 0, users: 0 };
 
 /** Who is there, and whether we are. */
 export class ChannelPresence implements Presence {
   private _state: Value<PresenceState>;
-  private _listeners = new Set<(event: PresenceEvent) => void>();
+  private _events: Listeners<PresenceEvent>;
   private _byClient = new Map<string, Member>();
   /** What we entered with; the reference is new for each `enter`. */
   private _entered: Entered | undefined;
   /** Validation may take its time; frames are applied in order. */
-  private _chain: Promise<void> | undefined;
+  private _order = new Sequence();
   /** The pages of a list that is still coming. */
   private _pages: Map<string, Member> | undefined;
 
   constructor(
     private _core: Core,
-    private _host: PresenceHost,
+    private _channel: ClientChannel,
     private _schema: StandardSchemaV1 | undefined,
   ) {
-    this._state = new Value<PresenceState>({ members: [], count: 0, users: 0 }, _core.threw);
+    this._state = new Value(NOBODY, _core._guard);
+    this._events = new Listeners(_core._guard);
   }
 
   get value() {
     return this._state.value;
   }
   get members() {
-    return this._state.value.members;
+    return this.value.members;
   }
   get count() {
-    return this._state.value.count;
+    return this.value.count;
   }
   get users() {
-    return this._state.value.users;
+    return this.value.users;
   }
   get entered() {
     return !!this._entered;
   }
 
   subscribe(listener: (value: PresenceState) => void): Off {
-    return this._both(this._state.subscribe(listener));
+    return this._watch(() => this._state.subscribe(listener));
   }
 
   events(listener: (event: PresenceEvent) => void): Off {
-    const own = (event: PresenceEvent) => listener(event);
-    this._listeners.add(own);
-    return this._both(() => this._listeners.delete(own));
+    return this._watch(() => this._events._add(listener));
   }
 
-  private _both(off: () => void): Off {
-    let unwatch: Off | undefined;
-    try {
-      unwatch = this._host._watchPresence();
-    } catch (error) {
-      off();
-      throw error;
-    }
+  private _watch(add: () => Off): Off {
+    const release = this._channel._watch('presence');
+    const off = add();
     return () => {
       off();
-      unwatch?.();
-      unwatch = undefined;
+      release();
     };
   }
 
   async enter(data?: unknown): Promise<void> {
-    await checkInput(this._schema, data, this._host.name);
+    await checkInput(this._schema, data, this._channel.name);
     const entered: Entered = (this._entered = { _data: data });
-    const { connection } = this._core;
+    const { _connection: connection } = this._core;
     // Lost on the way or not connected yet: it is said again by whoever notices first, once for each link.
     while (this._entered === entered) {
       try {
-        await connection.use();
-        return await this._say(entered);
+        await connection._use();
+        await this._say(entered);
+        return;
       } catch (error) {
-        if ((error as FanfareError).code === 'network' && connection.status.value.state !== 'failed') continue;
+        if (isNetwork(error) && connection._status.value.state !== 'failed') continue;
         if (this._entered === entered) this._entered = undefined;
         throw error;
       }
@@ -102,23 +90,28 @@ export class ChannelPresence implements Presence {
   }
 
   async leave(): Promise<void> {
+    const { _connection: connection } = this._core;
     const was = this._entered;
     this._entered = undefined;
-    const { connection } = this._core;
-    if (was && connection.link) {
-      await connection.ask({ type: 'leave', channel: this._host.name }).catch((error: FanfareError) => {
+    if (was && connection._link) {
+      await connection._ask({ type: 'leave', channel: this._channel.name }).catch(error => {
         // Gone with the connection, or never there: left is left.
-        if (error.code !== 'network' && error.code !== 'not_found') throw error;
+        if (!isNetwork(error) && error.code !== 'not_found') throw error;
       });
     }
-    this._host._settle();
+    this._channel._settle();
   }
 
-  /** Connected anew: says again that we are here. */
+  /** Connected anew: says again that we are here, unless somebody else is now. */
   _reenter(): void {
-    if (!this._entered) return;
-    this._say(this._entered).catch((error: FanfareError) => {
-      if (error.code !== 'network') this._core.meter.log('enter refused', `${this._host.name}: ${error.code}`);
+    const { _entered: entered, _core: core } = this;
+    if (!entered) return;
+    if (entered._said && entered._user !== core._connection._user) {
+      this._entered = undefined;
+      return;
+    }
+    this._say(entered).catch((error: FanfareError) => {
+      if (!isNetwork(error)) core._meter._log('enter refused', `${this._channel.name}: ${error.code}`);
     });
   }
 
@@ -129,88 +122,51 @@ export class ChannelPresence implements Presence {
 
   _clear(): void {
     this._byClient.clear();
-    this._publish(0, 0);
+    this._state._set(NOBODY);
   }
 
-  private _say(entered: Entered): Promise<void> {
-    const { connection } = this._core;
-    if (entered._link !== connection.link || !entered._said) {
-      entered._link = connection.link;
-      entered._said = (async () => {
-        const frame: Frame = { type: 'enter', channel: this._host.name, data: entered._data ?? null };
-        const { _tokens } = this._host;
-        if (_tokens) frame.token = await _tokens.get();
-        await connection.ask(frame);
-      })();
+  private _say(entered: Entered): Promise<unknown> {
+    const { _connection: connection } = this._core;
+    if (entered._link !== connection._link || !entered._said) {
+      entered._link = connection._link;
+      entered._user = connection._user;
+      entered._said = this._channel
+        ._withToken({ type: 'enter', channel: this._channel.name, data: entered._data ?? null })
+        .then(frame => connection._ask(frame));
     }
     return entered._said;
   }
 
   _frame(frame: Frame): void {
-    if (!this._schema) return this._apply(frame, this._convert(frame));
     const checks = (frame.members as Frame[]).map(member => check(this._schema, member.data));
-    if (!this._chain && !checks.some(item => item instanceof Promise)) {
-      return this._apply(frame, this._keep(frame, checks as never));
-    }
-    const before = this._chain;
-    const mine: Promise<void> = Promise.all(checks).then(async done => {
-      await before;
-      this._apply(frame, this._keep(frame, done as never));
-      if (this._chain === mine) this._chain = undefined;
-    });
-    this._chain = mine;
+    const slow = checks.some(item => item instanceof Promise);
+    this._order._then(slow ? Promise.all(checks) : (checks as Checked[]), done => this._apply(frame, done));
   }
 
-  private _convert(frame: Frame): Member[] {
-    return (frame.members as Frame[]).map(({ client, user, info, data, entered_at }) => ({
-      client,
-      user,
-      info,
-      data,
-      enteredAt: entered_at,
-    }));
-  }
-
-  private _keep(frame: Frame, checks: ({ value: unknown } | { issues: never })[]): Member[] {
-    return this._convert(frame).flatMap((member, i) => {
-      const checked = checks[i]!;
+  private _apply({ action, more, count, users, members: raw }: Frame, checks: Checked[]): void {
+    const members = (raw as Frame[]).flatMap(({ client, user, info, data, entered_at: enteredAt }, i): Member[] => {
+      const { value, issues } = checks[i]!;
       // Who leaves takes no data along that would have to be right.
-      if (frame.action === 'leave') return [member];
-      if ('value' in checked) return [{ ...member, data: checked.value }];
-      this._core.invalid({ channel: this._host.name, data: member.data, issues: checked.issues });
+      if (!issues || action === 'leave') return [{ client, user, info, data: issues ? data : value, enteredAt }];
+      this._core._invalid({ channel: this._channel.name, data, issues });
       return [];
     });
-  }
-
-  private _apply(frame: Frame, members: Member[]): void {
-    const { action, more, count, users } = frame;
-    if (action === 'present') {
-      const pages = (this._pages ??= new Map());
-      for (const member of members) pages.set(member.client, member);
-      if (!more) {
-        this._byClient = pages;
-        this._pages = undefined;
-      }
-    } else {
-      for (const map of [this._byClient, this._pages]) {
-        for (const member of members) {
-          if (action === 'leave') map?.delete(member.client);
-          else map?.set(member.client, member);
-        }
-      }
+    const present = action === 'present';
+    if (present) this._pages ??= new Map();
+    for (const map of present ? [this._pages!] : [this._byClient, this._pages])
+      for (const member of members)
+        if (action === 'leave') map?.delete(member.client);
+        else map?.set(member.client, member);
+    if (present && !more) {
+      this._byClient = this._pages!;
+      this._pages = undefined;
     }
-    if (action !== 'present' || !more) this._publish(count, users);
-    for (const listener of [...this._listeners]) {
-      try {
-        listener({ action, members });
-      } catch (error) {
-        this._core.threw(error);
-      }
-    }
-  }
-
-  private _publish(count: number, users: number): void {
-    const members = [...this._byClient.values()].sort((a, b) => a.enteredAt - b.enteredAt);
-    this._state.set({ members, count, users });
+    if (!present || !more)
+      this._state._set({
+        members: [...this._byClient.values()].sort((a, b) => a.enteredAt - b.enteredAt),
+        count,
+        users,
+      });
+    this._events._tell({ action, members });
   }
 }

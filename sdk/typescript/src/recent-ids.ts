@@ -7,15 +7,16 @@ const KEPT = 1000;
  * time in which ids are recognised, is the same message.
  */
 export class RecentIds {
-  private _seen = new Map<string, { _position: string | undefined; _time: number }>();
+  /** By id: position and time. */
+  private _seen = new Map<string, [string, number]>();
 
   /** Whether it is a repeat; remembers it if not. */
-  repeats({ id, position, time }: Message, window: number): boolean {
-    if (id === undefined || position === undefined) return false;
+  _repeats({ id, position, time }: Message, window: number): boolean {
+    if (!id || !position) return false;
     const seen = this._seen.get(id);
-    if (seen && seen._position !== position && Math.abs(time - seen._time) < window) return true;
+    if (seen && seen[0] !== position && Math.abs(time - seen[1]) < window) return true;
     this._seen.delete(id);
-    this._seen.set(id, { _position: position, _time: time });
+    this._seen.set(id, [position, time]);
     if (this._seen.size > KEPT) this._seen.delete(this._seen.keys().next().value!);
     return false;
   }

@@ -1,7 +1,7 @@
 /** One event of a stream (the HTML standard's "event stream interpretation", without `retry:`). */
 export interface SseEvent {
-  event: string;
-  data: string;
+  _event: string;
+  _data: string;
 }
 
 /** Takes text in pieces of any size and gives the events that are complete. Line ends may be LF, CR LF or CR. */
@@ -11,22 +11,18 @@ export function sseParser(): (text: string) => SseEvent[] {
   let data: string[] = [];
   return text => {
     const events: SseEvent[] = [];
-    rest += text;
     // A CR at the very end may be half of a CR LF: it waits.
-    const lines = rest.split(/\r\n|\n|\r(?!$)/);
+    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop()!;
     for (const line of lines) {
-      if (!line) {
-        if (data.length) events.push({ event, data: data.join('\n') });
-        event = '';
-        data = [];
-        continue;
-      }
-      const colon = line.indexOf(':');
-      const name = colon < 0 ? line : line.slice(0, colon);
-      const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+      const [, name, value = ''] = /^([^:]*):? ?(.*)$/s.exec(line)!;
       if (name === 'data') data.push(value);
       else if (name === 'event') event = value;
+      else if (!line) {
+        if (data.length) events.push({ _event: event, _data: data.join('\n') });
+        event = '';
+        data = [];
+      }
     }
     return events;
   };

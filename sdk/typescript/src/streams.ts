@@ -1,210 +1,164 @@
-import { FanfareError, fromWire } from './errors.ts';
-import { failure } from './http.ts';
-import type { Reader } from './http-link.ts';
-import type { Frame } from './link.ts';
+import type { FanfareError } from './errors.ts';
+import { ask, failure, json, params } from './http.ts';
+import type { Frame, LinkContext } from './link.ts';
 import { sseParser } from './sse-parser.ts';
+import type { Off } from './types.ts';
 
 /** The hub says something at least every 15 s on a stream; one and a half times that is silence. */
 const SILENCE = 22_500;
 /** Seconds that a long-poll may wait; proxies often give up after 30. */
 const WAIT = 25;
-/** Presence is not told by polls; it is asked for this often, ms. */
-const PRESENCE = 5000;
+/** Presence is not told by polls; it is asked for this often, s. */
+const PRESENCE = 5;
 
-/** A stream of some channels that goes on until it is stopped. */
-export interface Stream {
-  _key: string;
-  _stop(): void;
+/** What the reader of a stream of some channels needs of their link. */
+export interface Reader {
+  _context: LinkContext;
+  /** The link works: tells so once. */
+  _works(): void;
+  _frame(frame: Frame): void;
+  /** A message: delivers it and moves its channel's position. */
+  _message(frame: Frame): void;
+  _alive(): void;
+  /** A request for these channels failed. */
+  _refuse(channels: string[], error: FanfareError): void;
+  _end(error: FanfareError, unfit?: boolean): void;
+  /** A request for these channels from where they stand now. */
+  _path(endpoint: string, channels: string[], like: Frame): string;
+  /** They stand there now. */
+  _moved(channels: string[], cursor: string): void;
 }
 
-/** What a stream reads. */
-export interface Plan {
-  _key: string;
-  _channels: string[];
-  _presence: boolean | undefined;
-  _token: string | undefined;
-  /** The request from where the channels stand now. */
-  _path(endpoint: string, extra?: string): string;
-  _moved(cursor: string): void;
-}
+/** Reads until it is stopped, or ends its link. `like`: what was asked for each of the channels. */
+export type Read = (reader: Reader, channels: string[], like: Frame) => Off;
 
 /** Server-Sent Events by streaming fetch, since an EventSource cannot send headers. */
-export function readSse(reader: Reader, plan: Plan): Stream {
-  const { env, meter } = reader._context;
+export const readSse: Read = (reader, channels, like) => {
+  const { token } = like;
+  const { _core: core, _mute } = reader._context;
+  const timer = core._timer();
   const stop = new AbortController();
-  let timer: unknown;
-  let spoke = false;
-  const watch = (ms: number) => {
-    env.clearTimeout(timer);
-    timer = env.setTimeout(() => end(new FanfareError('network', 'sse: the stream is silent'), !spoke), ms);
-  };
+  const { signal } = stop;
   const finish = () => {
-    env.clearTimeout(timer);
+    timer._stop();
     stop.abort();
   };
-  function end(error: FanfareError, unfit?: boolean): void {
-    if (stop.signal.aborted) return;
-    finish();
-    reader.end({ error, unfit });
-  }
-  function took(event: string, data: string): void {
-    const frame = JSON.parse(data) as Frame;
-    if (!event || event === 'message') return reader.message(frame);
-    if (event === 'fanfare.disconnect') return end(fromWire(frame));
+  const watch = (ms: number, unfit?: boolean) =>
+    timer._start(() => {
+      finish();
+      reader._end(core._error('network', 'sse: the stream is silent'), unfit);
+    }, ms);
+  const took = (event: string, frame: Frame) => {
     const type = event.replace('fanfare.', '');
+    if (!type || type === 'message') reader._message(frame);
+    else if (type === 'disconnect') {
+      finish();
+      reader._end(core._fromWire(frame));
+    }
     // Where it stands was told when its past was read.
-    if (type === 'subscribed') return;
-    if (type === 'gap')
-      plan._moved(plan._channels.map(c => (c === frame.channel ? `${frame.epoch}-${frame.offset}` : '')).join('~'));
-    reader.frame({ ...frame, type });
-  }
-  void (async () => {
-    watch(reader._context.mute);
-    try {
-      const response = await reader._http.ask(plan._path('sse', '&envelope=1'), { signal: stop.signal }, plan._token);
-      if (!response.body) return end(new FanfareError('unsupported', 'no streaming fetch here'), true);
-      const body = response.body.getReader();
-      const decoder = new TextDecoder();
-      const parse = sseParser();
-      for (;;) {
-        const { done, value } = await body.read();
-        if (stop.signal.aborted) return;
-        if (done) break;
-        spoke = true;
-        watch(SILENCE);
-        meter._bytesIn += value.length;
-        reader.alive();
-        reader.works();
-        for (const { event, data } of parse(decoder.decode(value, { stream: true }))) {
-          if (!stop.signal.aborted) took(event, data);
+    else if (type !== 'subscribed') {
+      if (type === 'gap')
+        reader._moved(
+          channels,
+          channels.map(it => (it === frame.channel ? `${frame.epoch}-${frame.offset}` : '')).join('~'),
+        );
+      reader._frame({ ...frame, type });
+    }
+  };
+  const run = async () => {
+    watch(_mute, true);
+    const { body } = await ask(reader._context, reader._path('sse', channels, { ...like, envelope: 1 }), {
+      signal,
+      token,
+    });
+    if (!body) throw core._error('unsupported', 'no streaming fetch here');
+    const bytes = body.getReader();
+    const decoder = new TextDecoder();
+    const parse = sseParser();
+    for (;;) {
+      const { done, value } = await bytes.read();
+      if (signal.aborted) return;
+      if (done) throw core._error('network', 'sse: the stream ended');
+      watch(SILENCE);
+      core._meter._bytesIn += value.length;
+      reader._alive();
+      reader._works();
+      for (const { _event, _data } of parse(decoder.decode(value, { stream: true })))
+        if (!signal.aborted) took(_event, JSON.parse(_data));
+    }
+  };
+  run().catch(error => {
+    if (signal.aborted) return;
+    finish();
+    reader._refuse(channels, failure(reader._context, error));
+  });
+  return finish;
+};
+
+/** Long polls, or short ones as often as the hub proposes. */
+export const readPolls =
+  (long: boolean): Read =>
+  (reader, channels, like) => {
+    const { token, presence } = like;
+    const { _core: core } = reader._context;
+    const timer = core._timer();
+    let limit: AbortController | undefined;
+    let over = false;
+    let presenceAt = -Infinity;
+    let failures = 0;
+
+    const sleep = (ms: number) => new Promise<void>(resolve => timer._start(resolve, ms));
+    const get = (path: string, seconds: number) => {
+      const { signal } = (limit = new AbortController());
+      if (over) limit.abort();
+      timer._start(() => limit!.abort(), seconds * 1000);
+      return json(reader._context, path, { signal, token }).finally(() => timer._stop());
+    };
+    const members = async (channel: string) => {
+      const all: unknown[] = [];
+      for (let after: string | undefined; ; ) {
+        const page = await get(`/v1/presence?${params(Object.entries({ channel, limit: 1000, after }))}`, 10);
+        all.push(...page.members);
+        after = page.next;
+        if (after === undefined || all.length > 10_000)
+          return reader._frame({ ...page, type: 'presence', channel, action: 'present', members: all });
+      }
+    };
+    const poll = async (wait: number): Promise<number> => {
+      if (presence && core._now() - presenceAt >= PRESENCE * 1000) {
+        presenceAt = core._now();
+        for (const channel of channels) await members(channel);
+      }
+      const page = await get(reader._path('poll', channels, { ...like, wait: wait || undefined }), wait + 10);
+      if (over) return 0;
+      reader._alive();
+      for (const gap of page.gap ?? []) reader._frame({ ...gap, type: 'gap' });
+      for (const message of page.messages) reader._message(message);
+      reader._moved(channels, page.cursor);
+      return page.poll_after_ms;
+    };
+    const run = async () => {
+      while (!over) {
+        const began = core._now();
+        try {
+          // Presence needs a look now and then, so a poll with it waits no longer than that.
+          const after = await poll(long ? (presence ? PRESENCE : WAIT) : 0);
+          failures = 0;
+          if (!long) await sleep(after && Math.max(250, Math.min(30_000, after)));
+        } catch (error) {
+          const known = failure(reader._context, error);
+          if (over || !long || (known.code !== 'network' && known.code !== 'unavailable')) throw known;
+          await sleep(Math.min(1000, core._now() - began));
+          // A proxy that ends what waits, though a short poll passes: twice in a row, and waiting does not work here.
+          await poll(0);
+          if (++failures > 1) return reader._end(known, true);
         }
       }
-      end(new FanfareError('network', 'sse: the stream ended'));
-    } catch (error) {
-      if (stop.signal.aborted) return;
-      finish();
-      reader.refuse(plan._channels, failure(error));
-    }
-  })();
-  return { _key: plan._key, _stop: finish };
-}
-
-/** A poll that the hub answers when there is something. */
-export function readLongPoll(reader: Reader, plan: Plan): Stream {
-  let failures = 0;
-  return polling(reader, plan, async (poll, sleep) => {
-    const { env } = reader._context;
-    const began = env.now();
-    try {
-      await poll(`&wait=${WAIT}`, (WAIT + 10) * 1000);
-      failures = 0;
-    } catch (error) {
-      const known = failure(error);
-      if (known.code !== 'network' && known.code !== 'unavailable') throw known;
-      await sleep(Math.min(1000, env.now() - began));
-      // A proxy that ends what waits, though a short poll passes: twice in a row, and waiting does not work here.
-      await poll('', 10_000);
-      if (++failures === 2) throw new Unfit(known);
-    }
-  });
-}
-
-/** Short polls, as often as the hub proposes. */
-export function readPoll(reader: Reader, plan: Plan): Stream {
-  return polling(reader, plan, async (poll, sleep) => {
-    const after = await poll('', 10_000);
-    await sleep(Math.max(after === 0 ? 0 : 250, Math.min(30_000, after)));
-  });
-}
-
-/** A transport that does not work, though the hub answers. */
-class Unfit extends Error {
-  constructor(readonly error: FanfareError) {
-    super();
-  }
-}
-
-type Once = (extra: string, timeout: number) => Promise<number>;
-
-function polling(
-  reader: Reader,
-  plan: Plan,
-  turn: (poll: Once, sleep: (ms: number) => Promise<void>) => Promise<void>,
-): Stream {
-  const { env } = reader._context;
-  const stop = new AbortController();
-  let timer: unknown;
-  let presenceAt = Number.NEGATIVE_INFINITY;
-  const sleep = (ms: number) =>
-    new Promise<void>(resolve => {
-      timer = env.setTimeout(resolve, ms);
-    });
-  const poll: Once = async (extra, timeout) => {
-    if (plan._presence && env.now() - presenceAt >= PRESENCE) {
-      presenceAt = env.now();
-      for (const channel of plan._channels) await presence(channel);
-    }
-    const limit = new AbortController();
-    const give = () => limit.abort();
-    stop.signal.addEventListener('abort', give);
-    timer = env.setTimeout(give, timeout);
-    try {
-      // Presence needs a look now and then, so a poll with it waits no longer than that.
-      const page = await reader._http.json(
-        plan._path('poll', plan._presence ? extra.replace(/\d\d$/, '5') : extra),
-        { signal: limit.signal },
-        plan._token,
-      );
-      if (stop.signal.aborted) return 0;
-      reader.alive();
-      for (const gap of page.gap ?? []) reader.frame({ ...gap, type: 'gap' });
-      for (const message of page.messages) reader.message(message);
-      plan._moved(page.cursor);
-      return page.poll_after_ms;
-    } finally {
-      env.clearTimeout(timer);
-      stop.signal.removeEventListener('abort', give);
-    }
+    };
+    run().catch(error => over || reader._refuse(channels, failure(reader._context, error)));
+    return () => {
+      over = true;
+      timer._stop();
+      limit?.abort();
+    };
   };
-  async function presence(channel: string): Promise<void> {
-    const members: unknown[] = [];
-    for (let after = ''; ; ) {
-      const page = await reader._http.json(
-        `/v1/presence?channel=${encodeURIComponent(channel)}&limit=1000${after}`,
-        { signal: stop.signal },
-        plan._token,
-      );
-      members.push(...page.members);
-      if (page.next !== undefined && members.length < 10_000) after = `&after=${encodeURIComponent(page.next)}`;
-      else
-        return reader.frame({
-          type: 'presence',
-          channel,
-          action: 'present',
-          members,
-          more: false,
-          count: page.count,
-          users: page.users,
-        });
-    }
-  }
-  void (async () => {
-    while (!stop.signal.aborted) {
-      try {
-        await turn(poll, sleep);
-      } catch (error) {
-        if (stop.signal.aborted) return;
-        if (error instanceof Unfit) reader.end({ error: error.error, unfit: true });
-        else reader.refuse(plan._channels, failure(error));
-        return;
-      }
-    }
-  })();
-  return {
-    _key: plan._key,
-    _stop() {
-      env.clearTimeout(timer);
-      stop.abort();
-    },
-  };
-}

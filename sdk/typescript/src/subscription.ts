@@ -1,28 +1,19 @@
 import { backoff } from './backoff.ts';
+import { type ClientChannel, originals } from './channel.ts';
 import type { Core } from './core.ts';
 import { FanfareError } from './errors.ts';
-import { readPage } from './history.ts';
 import type { Frame, Link } from './link.ts';
 import { toMessage } from './message.ts';
 import { parsePosition, position } from './position.ts';
 import { RecentIds } from './recent-ids.ts';
+import { Sequence } from './sequence.ts';
 import { Value } from './store.ts';
 import type { Item, Subscriber } from './subscriber.ts';
-import type { Tokens } from './token.ts';
-import type { ChannelOptions, ChannelState, Gap, Message, Position } from './types.ts';
+import type { Timer } from './timer.ts';
+import type { ChannelState, Gap, Message, Position } from './types.ts';
 
-/** What the subscription tells its channel. */
-export interface SubscriptionHooks {
-  /** A message's data by its schema; `undefined`: it does not fit and was reported. */
-  validate(message: Message): Message | undefined | Promise<Message | undefined>;
-  /** A message for the state of a keyed channel, also when it is no news. */
-  entry(message: Message): void;
-  /** The state begins anew (`false`), or is whole (`true`). */
-  state(whole: boolean): void;
-  presence(frame: Frame): void;
-  /** The state so far, for one who comes late. */
-  entries(): Iterable<Message>;
-}
+/** The newest messages that one request may ask for. */
+const PAGE = 1000;
 
 /** A channel's one subscription at the hub, shared by all who listen: its position, and what each of them gets of it. */
 export class Subscription {
@@ -43,27 +34,21 @@ export class Subscription {
   private _synced = false;
   private _asked: Frame | undefined;
   private _tries = 0;
-  private _retry: unknown;
+  private _retry: Timer;
   private _ids = new RecentIds();
-  /** Open while a schema takes its time; later items wait behind. */
-  private _chain: Promise<void> | undefined;
+  /** A schema may take its time; later items wait behind. */
+  private _order = new Sequence();
 
   constructor(
     private _core: Core,
-    private _name: string,
-    readonly _options: ChannelOptions,
-    private _channelTokens: () => Tokens | undefined,
-    private _hooks: SubscriptionHooks,
+    private _channel: ClientChannel,
   ) {
-    this._state = new Value<ChannelState>({ state: 'idle', error: undefined }, _core.threw);
+    this._retry = _core._timer();
+    this._state = new Value<ChannelState>({ state: 'idle', error: undefined }, _core._guard);
   }
 
   get _position(): Position | undefined {
     return this._unknown || this._epoch === undefined ? undefined : position(this._epoch, this._offset);
-  }
-
-  private get _tokens(): Tokens | undefined {
-    return this._channelTokens();
   }
 
   get _behind(): boolean {
@@ -72,137 +57,141 @@ export class Subscription {
 
   /** Somebody wants this channel. */
   _start(): void {
-    this._core.connection.start();
+    this._core._connection._start();
     if (this._active) return;
     this._active = true;
     this._set('joining');
     // Those who subscribe in the same breath are asked for together.
-    queueMicrotask(() => {
-      const { link } = this._core.connection;
-      if (this._active && link && this._sentOn !== link) this._subscribe(link);
-    });
+    queueMicrotask(() => this._join(this._core._connection._link));
   }
 
   /** Nobody wants it any more: the next who does begins anew. */
   _stop(): void {
     if (!this._active) return;
-    const { link } = this._core.connection;
+    const { _connection: connection } = this._core;
+    const { _link: link } = connection;
     if (link && this._sentOn === link)
-      this._core.connection.request({ type: 'unsubscribe', channel: this._name }, () => {});
-    this._core.env.clearTimeout(this._retry);
+      connection._request({ type: 'unsubscribe', channel: this._channel.name }, () => {});
+    this._retry._stop();
     this._active = this._synced = false;
-    this._sentOn = undefined;
+    this._sentOn = this._epoch = undefined;
     this._unknown = true;
-    this._epoch = undefined;
-    this._hooks.state(false);
+    this._channel.entries._set(false);
     this._set('idle');
   }
 
   /** On a new link, or with other options. */
   _subscribe(link: Link): void {
+    const { _channel: channel, _core: core } = this;
+    const { presence, rate, echo, snapshot } = channel.options;
     if (!this._active) return;
-    const { _core: core, _tokens } = this;
-    core.env.clearTimeout(this._retry);
+    this._retry._stop();
     this._sentOn = link;
     this._synced = false;
     this._set('joining');
-    const send = (token?: string) => {
+    const send = (frame: Frame) => {
       if (this._sentOn !== link || this._synced) return;
-      const frame: Frame = { type: 'subscribe', channel: this._name, ...this._from() };
-      for (const name of ['presence', 'rate', 'echo', 'snapshot'] as const) {
-        if (this._options[name] !== undefined) frame[name] = this._options[name];
-      }
-      if (token) frame.token = token;
+      Object.assign(frame, this._from());
       this._asked = frame;
       for (const subscriber of this._subscribers) if (subscriber._floor === undefined) subscriber._asked = frame;
-      const answered = (error: FanfareError | undefined, answer: Frame) => {
-        if (this._asked !== frame || !this._active) return;
-        if (!error) this._subscribed(answer);
-        else if (error.code !== 'network') this._refused(error, link);
-      };
-      core.connection.request(frame, answered, undefined, link);
+      core._connection._request(
+        frame,
+        (error, answer) => {
+          if (this._asked !== frame || !this._active) return;
+          if (!error) this._subscribed(answer);
+          else if (error.code !== 'network') this._refused(error);
+        },
+        undefined,
+        link,
+      );
     };
-    if (_tokens) _tokens.get().then(send, error => this._refused(error, link));
-    else send();
+    const frame: Frame = { type: 'subscribe', channel: channel.name, presence, rate, echo, snapshot };
+    if (channel._tokens) channel._withToken(frame).then(send, error => this._sentOn === link && this._refused(error));
+    else send(frame);
   }
 
   /** From where we are; at first, from where those who listen want to begin. */
   private _from(): { since?: Position; last?: number } {
-    if (this._position !== undefined) return { since: this._position };
-    const from: { since?: Position; last?: number } = {};
+    const { _position: since } = this;
+    if (since) return { since };
     // Nothing has come yet: what was asked for is asked for again.
-    for (const subscriber of this._subscribers) subscriber._floor = undefined;
     this._epoch = undefined;
-    const fresh = [...this._subscribers];
-    const since = fresh.find(subscriber => subscriber._options.since)?._options.since;
-    if (since) from.since = since;
-    const last = Math.max(
-      0,
-      ...fresh.map(({ _options }) => (!since || _options.since === since ? (_options.last ?? 0) : 0)),
-    );
-    if (last) from.last = Math.min(1000, last);
-    return from;
+    let last = 0;
+    let from: Position | undefined;
+    for (const { _options } of this._subscribers) from ??= _options.since;
+    for (const subscriber of this._subscribers) {
+      const { since: own, last: count = 0 } = subscriber._options;
+      subscriber._floor = undefined;
+      if (own === from || !from) last = Math.max(last, count);
+    }
+    return { since: from, last: Math.min(PAGE, last) || undefined };
   }
 
   /** A link is up that was being opened when this channel was first wanted. */
-  _join(link: Link): void {
-    if (this._sentOn !== link) this._subscribe(link);
+  _join(link: Link | undefined): void {
+    if (link && this._sentOn !== link) this._subscribe(link);
   }
 
-  /** The connection's token was renewed: what was refused may be allowed now. */
+  /** There are other rights: what was refused may be allowed now. */
   _renewed(): void {
-    const { link } = this._core.connection;
+    const { _link: link } = this._core._connection;
     if (link && this._state.value.state === 'refused') this._subscribe(link);
   }
 
-  private _refused(error: FanfareError, link: Link): void {
-    const { _core: core, _tokens } = this;
-    const expired = error.code === 'token_expired' && _tokens?.renewable;
-    if (expired) _tokens.drop();
+  private _refused(error: FanfareError): void {
+    const { _core: core, _sentOn: link, _subscribers: subscribers } = this;
+    const { name, _tokens: tokens } = this._channel;
+    const expired = error.code === 'token_expired' && tokens?._renewable;
+    if (expired) tokens._drop();
     if (error.retryable || (expired && !this._tries)) {
-      const delay = error.retryAfter ?? (expired ? 0 : backoff(++this._tries, core.env.random, core.env.options.retry));
-      if (expired) this._tries++;
-      this._retry = core.env.setTimeout(() => core.connection.link === link && this._subscribe(link), delay);
+      const again = backoff(++this._tries, core._random, core._options.retry);
+      this._retry._start(
+        () => core._connection._link === link && this._subscribe(link!),
+        error.retryAfter ?? (expired ? 0 : again),
+      );
       return;
     }
-    core.meter.log('refused', `${this._name}: ${error.message}`);
+    core._meter._log('refused', `${name}: ${error.message}`);
     this._synced = false;
     this._set('refused', error);
-    const subscribers = [...this._subscribers];
-    if (!subscribers.some(subscriber => subscriber._options.onError))
-      console.warn(`fanfare: ${this._name} was refused: ${error.message}`);
-    for (const subscriber of subscribers) subscriber._error(error);
+    if (![...subscribers].some(({ _options }) => _options.onError))
+      console.warn(`fanfare: ${name} was refused: ${error.message}`);
+    for (const subscriber of [...subscribers]) subscriber._error(error);
   }
 
   private _set(state: ChannelState['state'], error?: FanfareError): void {
-    const old = this._state.value;
-    if (old.state !== state || old.error !== error) this._state.set({ state, error });
-    this._core.connection.touch();
+    const { value } = this._state;
+    if (value.state !== state || value.error !== error) this._state._set({ state, error });
+    this._core._connection._touch();
   }
 
   // ---- what comes
 
   _frame(frame: Frame): void {
+    const { type, code, ref, _error } = frame;
+    const { _channel: channel } = this;
     if (!this._synced) return;
-    const { type } = frame;
     if (type === 'message') this._message(frame);
     else if (type === 'gap') this._gap(frame);
-    else if (type === 'presence') this._hooks.presence(frame);
+    else if (type === 'presence') {
+      channel.presence._frame(frame);
+      channel._relays._tell(frame);
+    }
     // Without `ref` it answers nobody: the hub subscribed us by a token's claim, which our own subscribe follows.
-    else if (type === 'subscribed' && frame.ref !== undefined) this._subscribed(frame);
+    else if (type === 'subscribed' && ref !== undefined) this._subscribed(frame);
     else if (type === 'unsubscribed') {
       this._synced = false;
-      this._refused(new FanfareError(frame.code, undefined, { channel: this._name }), this._sentOn!);
+      this._refused(_error ?? new FanfareError(code, undefined, { channel: channel.name }));
     }
   }
 
   private _subscribed({ epoch, offset, replay }: Frame): void {
+    const since = this._asked?.since && parsePosition(this._asked.since);
+    const first = this._epoch === undefined;
     this._synced = true;
     this._tries = 0;
     this._head = offset;
     this._remaining = replay;
-    const since = this._asked?.since && parsePosition(this._asked.since);
-    const first = this._epoch === undefined;
     if (first) {
       this._unknown = !since && replay > 0;
       // With a `since` that is lost, a gap follows and says where we are.
@@ -210,65 +199,75 @@ export class Subscription {
     }
     this._enter(epoch);
     for (const subscriber of this._subscribers) if (subscriber._floor === undefined) this._place(subscriber);
-    if (this._options.snapshot && first && !since) this._hooks.state(false);
+    if (this._channel._keyed && first && !since) this._channel.entries._set(false);
     this._caughtUp();
   }
 
   /** Another life of the log: offsets begin anew. */
   private _enter(epoch: string): void {
-    if (this._epoch === epoch) return;
-    if (this._epoch !== undefined) {
+    if (this._epoch !== epoch && this._epoch !== undefined) {
       this._offset = 0;
-      for (const subscriber of this._subscribers) if (subscriber._floor !== undefined) subscriber._floor = 0;
+      for (const subscriber of this._subscribers) if (subscriber._floor) subscriber._floor = 0;
     }
     this._epoch = epoch;
   }
 
   private _caughtUp(): void {
-    if (this._state.value.state !== 'joining' || (this._remaining > 0 && this._offset <= this._head)) return;
-    if (this._options.snapshot) this._hooks.state(true);
+    if (!this._behind || (this._remaining > 0 && this._offset <= this._head)) return;
+    if (this._channel._keyed) this._channel.entries._set(true);
     this._set('live');
   }
 
   private _message(frame: Frame): void {
-    const { meter, connection, env } = this._core;
+    const { _core: core, _channel: channel, _order: order } = this;
+    const { _meter: meter, _connection: connection } = core;
     const { offset } = frame;
-    const message = toMessage(frame, this._epoch!, offset !== undefined && offset <= this._head);
+    const message = toMessage(frame, this._epoch!, offset <= this._head);
     if (offset !== undefined) {
       if (offset <= this._offset) {
-        meter._duplicates++;
+        meter._counts.duplicates++;
         return;
       }
       this._offset = offset;
       this._unknown = false;
       this._remaining--;
     }
-    meter.message();
-    if (!message.replayed && connection.clockOffset !== undefined)
-      meter._latency.add(env.now() + connection.clockOffset - message.time);
-    if (this._ids.repeats(message, connection.idempotency)) {
-      meter._duplicates++;
-      this._hooks.entry(message);
-    } else this._check(message);
-    if (this._behind && (this._remaining <= 0 || this._offset > this._head)) this._after(() => this._caughtUp());
+    meter._message();
+    if (!message.replayed && connection._clockOffset !== undefined)
+      meter._latency._add(core._now() + connection._clockOffset - message.time);
+    if (this._ids._repeats(message, connection._idempotency)) {
+      meter._counts.duplicates++;
+      this._entry(message);
+    } else
+      order._then(channel._validate(message), valid => {
+        this._entry(valid ?? message);
+        this._deliver(valid, message);
+      });
+    if (this._behind) order._then(undefined, () => this._caughtUp());
+  }
+
+  private _entry(message: Message): void {
+    if (this._channel._keyed) this._channel.entries._put(message);
   }
 
   private _gap({ epoch, offset, reason }: Frame): void {
-    const { snapshot } = this._options;
+    const { _core: core, _channel: channel, _offset: before } = this;
+    const { _meter: meter } = core;
+    const keyed = channel._keyed;
     // From a link whose `since` was older than what we have had by now.
-    if (!snapshot && reason !== 'epoch' && epoch === this._epoch && offset <= this._offset && !this._unknown) return;
-    this._core.meter._gaps++;
-    const before = this._offset;
+    if (!keyed && reason !== 'epoch' && epoch === this._epoch && offset <= before && !this._unknown) return;
+    meter._counts.gaps++;
     this._enter(epoch);
     this._offset = offset;
     this._unknown = false;
-    const gap: Gap = { channel: this._name, reason, position: position(epoch, offset) };
-    this._core.meter.log('gap', gap);
-    this._after(() => {
-      if (snapshot) this._hooks.state(false);
+    const gap: Gap = { channel: channel.name, reason, position: position(epoch, offset) };
+    meter._log('gap', gap);
+    this._order._then(undefined, () => {
+      if (keyed) channel.entries._set(false);
       for (const subscriber of [...this._subscribers]) {
-        if (subscriber._floor === undefined || (subscriber._floor > before && subscriber._floor > offset)) continue;
-        if (snapshot) subscriber._floor = 0;
+        const { _floor: floor } = subscriber;
+        if (floor === undefined || (floor > before && floor > offset)) continue;
+        if (keyed) subscriber._floor = 0;
         subscriber._push({ _gap: gap });
       }
     });
@@ -276,33 +275,10 @@ export class Subscription {
 
   // ---- delivery
 
-  /** Runs now, or after what a schema is still looking at. */
-  private _after(fn: () => void): void {
-    if (this._chain) this._wait(this._chain.then(fn));
-    else fn();
-  }
-
-  private _wait(chain: Promise<void>): void {
-    const mine: Promise<void> = chain.then(() => {
-      if (this._chain === mine) this._chain = undefined;
-    });
-    this._chain = mine;
-  }
-
-  private _check(message: Message): void {
-    const checked = this._hooks.validate(message);
-    const deliver = (valid: Message | undefined) => {
-      this._hooks.entry(valid ?? message);
-      this._deliver(valid, message);
-    };
-    if (checked instanceof Promise) this._wait((this._chain ?? Promise.resolve()).then(() => checked.then(deliver)));
-    else this._after(() => deliver(checked));
-  }
-
   private _deliver(valid: Message | undefined, raw: Message): void {
     const { offset, replayed } = raw;
     for (const subscriber of [...this._subscribers]) {
-      if (subscriber._floor === undefined || (offset !== undefined && offset <= subscriber._floor)) continue;
+      if (subscriber._floor === undefined || offset! <= subscriber._floor) continue;
       if (replayed && subscriber._skip > 0) subscriber._skip--;
       else {
         const message = subscriber._raw ? raw : valid;
@@ -315,78 +291,51 @@ export class Subscription {
   _place(subscriber: Subscriber): void {
     if (!this._synced) return;
     const { since, last } = subscriber._options;
-    const asked = subscriber._asked !== undefined && subscriber._asked === this._asked ? this._asked : undefined;
+    const asked = subscriber._asked === this._asked ? this._asked : undefined;
+    const remaining = this._remaining;
     const now = Math.max(this._offset, this._head);
-    const placed = (replay: number) => subscriber._placed?.(this._epoch!, now, replay);
+    const begin = (floor: number, replay = 0) => {
+      subscriber._floor = floor;
+      subscriber._placed?.(this._epoch!, now, replay);
+    };
     subscriber._floor = now;
     if (since !== undefined) {
       const from = parsePosition(since);
-      const ahead = from?.epoch === this._epoch && from!.offset >= this._offset;
-      if (!ahead && asked?.since !== since) return void this._fill(subscriber, now);
-      subscriber._floor = ahead ? from!.offset : 0;
-      placed(this._remaining);
+      if (from?.epoch === this._epoch && from!.offset >= this._offset) begin(from!.offset, remaining);
+      else if (asked?.since === since) begin(0, remaining);
+      else this._fill(subscriber, now);
     } else if (last !== undefined) {
-      if (asked && asked.since === undefined && asked.last >= Math.min(last, 1000)) {
-        subscriber._floor = 0;
-        subscriber._skip = Math.max(0, this._remaining - last);
-        placed(Math.min(this._remaining, last));
-      } else void this._fill(subscriber, now);
-    } else if (!this._options.snapshot) placed(0);
-    else if (asked) {
-      subscriber._floor = 0;
-      placed(this._remaining);
-    } else {
-      subscriber._floor = this._offset;
+      if (asked && !asked.since && asked.last >= Math.min(last, PAGE)) {
+        subscriber._skip = Math.max(0, remaining - last);
+        begin(0, Math.min(remaining, last));
+      } else this._fill(subscriber, now);
+    } else if (!this._channel._keyed) begin(now);
+    else if (asked) begin(0, remaining);
+    else {
       const join = subscriber._hold();
-      const state: Item[] = [...this._hooks.entries()].map(message => ({ _message: { ...message, replayed: true } }));
-      placed(state.length);
+      const state = [...this._channel.entries.value.values()].map((message): Item => {
+        const own = (subscriber._raw && originals.get(message)) || message;
+        return { _message: { ...own, replayed: true } };
+      });
+      begin(this._offset, state.length);
       join(state);
     }
   }
 
   /** Reads a late listener's past from history, up to where live takes over. */
   private async _fill(subscriber: Subscriber, upTo: number): Promise<void> {
-    const join = subscriber._hold();
-    const past: Item[] = [];
-    const { since, last = 0, signal } = subscriber._options;
+    const { _core: core, _channel: channel } = this;
     const epoch = this._epoch!;
-    const add = async (messages: Message[]) => {
-      for (const message of messages) {
-        const wanted = message.offset! <= upTo;
-        const valid = wanted && (subscriber._raw ? message : await this._hooks.validate(message));
-        if (valid) past.push({ _message: valid });
-      }
-    };
+    const join = subscriber._hold();
+    let past: Item[] = [];
     try {
-      let missing = Math.min(last, 10_000);
-      const read = (request: { since?: Position; before?: Position; reverse?: boolean }, limit = 1000) =>
-        readPage(this._core, this._name, { ...request, limit }, signal);
-      for (let from = since, more = since !== undefined; more; ) {
-        const page = await read({ since: from });
-        if (page._gap || page._epoch !== epoch)
-          past.push({ _gap: page._gap ?? { channel: this._name, reason: 'epoch', position: position(epoch, upTo) } });
-        const newest = page._messages.at(-1);
-        if (page._epoch === epoch) await add(page._messages);
-        more = page._more && newest !== undefined && newest.offset! < upTo && page._epoch === epoch;
-        from = newest?.position;
-      }
-      const pages: Message[][] = [];
-      for (let before = position(epoch, upTo + 1); since === undefined && missing > 0; ) {
-        const page = await read({ before, reverse: true }, Math.min(1000, missing));
-        if (page._epoch !== epoch) break;
-        pages.unshift([...page._messages].reverse());
-        missing -= page._messages.length;
-        if (!page._more || !page._messages.length) break;
-        before = page._messages.at(-1)!.position!;
-      }
-      for (const page of pages) await add(page);
+      past = await (await core._past()).before(core, channel, subscriber, epoch, upTo);
     } catch (error) {
       // Closed meanwhile: begun anew when there is a connection again.
       if ((error as FanfareError).code === 'closed') subscriber._floor = undefined;
-      else if (!signal?.aborted) subscriber._error(error as FanfareError);
+      else if (!subscriber._options.signal?.aborted) subscriber._error(error as FanfareError);
     }
-    if (subscriber._floor === undefined) return join([]);
-    subscriber._placed?.(epoch, upTo, past.filter(item => '_message' in item).length);
+    if (subscriber._floor !== undefined) subscriber._placed?.(epoch, upTo, past.filter(({ _gap }) => !_gap).length);
     join(past);
   }
 }

@@ -1,93 +1,75 @@
+import { CODES } from './codes.gen.ts';
 import { globals } from './env.ts';
-import { codeOfClose, FanfareError, fromWire } from './errors.ts';
-import type { End, Frame, Link, LinkContext, LinkEvents } from './link.ts';
-import type { WebSocketLike } from './types.ts';
-
-/** What a subprotocol's name may consist of (RFC 9110 token). */
-const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
+import { FanfareError, fromWire } from './errors.ts';
+import type { Frame, Link, LinkContext, LinkEvents } from './link.ts';
+import type { Code, WebSocketLike } from './types.ts';
 
 /** A WebSocket. The token goes as a subprotocol, which every hub and proxy passes; where it cannot, as the first frame. */
-export function openWebSocket({ env, url, session, token, meter }: LinkContext, events: LinkEvents): Link {
-  const Socket = env.options.WebSocket ?? globals.WebSocket;
-  const fail = (end: End) => queueMicrotask(() => finish(end));
+export function openWebSocket({ _core, _session, _token }: LinkContext, events: LinkEvents): Link {
+  const { _meter: meter, _options, _url } = _core;
   let waiting: string[] | undefined = [];
   let socket: WebSocketLike | undefined;
   let ended = false;
 
-  function finish(end: End): void {
+  function end(code: Code, detail?: string, unfit?: boolean, error = new FanfareError(code, detail)): void {
     if (ended) return;
-    release();
-    events.closed(end);
+    close();
+    events._closed(error, unfit);
   }
-  function release(): void {
+  function close(): void {
     ended = true;
     if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
     // `ws` throws "closed before established" through its error event when nobody listens.
-    socket.onerror = () => {};
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
     try {
       socket.close(1000);
     } catch {
       // Some implementations refuse while connecting; the socket is let go either way.
     }
   }
-  const link: Link = {
-    name: 'ws',
-    pings: true,
-    send(frame) {
-      const text = JSON.stringify(frame);
-      meter._bytesOut += text.length;
-      if (waiting) waiting.push(text);
-      else if (!ended && socket!.readyState === 1) socket!.send(text);
-    },
-    refresh() {},
-    close: release,
-  };
-
-  if (!Socket) {
-    fail({
-      error: new FanfareError('unsupported', 'no WebSocket here: give one as the option WebSocket'),
-      unfit: true,
-    });
-    return link;
+  function send(frame: Frame): void {
+    const text = JSON.stringify(frame);
+    meter._bytesOut += text.length;
+    if (waiting) waiting.push(text);
+    else if (!ended && socket!.readyState === 1) socket!.send(text);
   }
-  const asProtocol = token && TOKEN.test(token);
-  if (token && !asProtocol) link.send({ type: 'auth', token });
-  try {
-    const protocols = ['fanfare.v1.json'];
-    if (asProtocol) protocols.push(`fanfare.token.${token}`);
-    socket = new Socket(`${url.replace(/^http/, 'ws')}/v1/ws?session=${session}`, protocols) as WebSocketLike;
-  } catch (cause) {
-    // A page over https may not open ws://, for one.
-    fail({ error: new FanfareError('network', String(cause), { cause }), unfit: true });
-    return link;
-  }
-  meter._requests++;
-  socket.onopen = () => {
-    const texts = waiting ?? [];
-    waiting = undefined;
-    for (const text of texts) socket!.send(text);
-  };
-  socket.onmessage = ({ data }: { data: unknown }) => {
+  function took({ data }: { data: unknown }): void {
     const text = String(data);
     meter._bytesIn += text.length;
     let frame: Frame;
     try {
       frame = JSON.parse(text);
     } catch {
-      return finish({ error: new FanfareError('network', 'not a Fanfare hub: it does not speak JSON'), unfit: true });
+      return end('network', 'not a Fanfare hub: it does not speak JSON', true);
     }
-    events.alive();
+    events._alive();
     // Its Close would follow; a socket that dies first must not hide the reason.
-    if (frame.type === 'disconnect') finish({ error: fromWire(frame) });
-    else if (frame.type) events.frame(frame);
-  };
-  socket.onclose = ({ code, reason }: { code: number; reason?: string }) => {
-    const known = codeOfClose(code);
-    finish({
-      error: new FanfareError(known ?? 'network', reason || `the connection was closed (${code})`),
-    });
-  };
-  socket.onerror = () => {};
-  return link;
+    if (frame.type === 'disconnect') end('', '', false, fromWire(frame));
+    else if (frame.type) events._frame(frame);
+  }
+
+  const protocols = ['fanfare.v1.json'];
+  // What a subprotocol's name may consist of (RFC 9110 token).
+  if (_token && /^[\w!#$%&'*+.^`|~-]+$/.test(_token)) protocols.push(`fanfare.token.${_token}`);
+  else if (_token) send({ type: 'auth', token: _token });
+  try {
+    const Socket = _options.WebSocket ?? globals.WebSocket;
+    if (!Socket) throw 'give one as the option WebSocket';
+    socket = new Socket(`${_url.replace(/^http/, 'ws')}/v1/ws?session=${_session}`, protocols) as WebSocketLike;
+    meter._counts.requests++;
+    socket.onopen = () => {
+      for (const text of waiting!) socket!.send(text);
+      waiting = undefined;
+    };
+    socket.onmessage = took;
+    socket.onclose = ({ code, reason }: { code: number; reason?: string }) => {
+      const known = Object.entries(CODES).find(([, row]) => row[1] === code);
+      end(known?.[0] ?? 'network', reason || `the connection was closed (${code})`);
+    };
+    socket.onerror = () => {};
+  } catch (error) {
+    // A page over https may not open ws://, for one.
+    queueMicrotask(() => end('unsupported', `no WebSocket here: ${error}`, true));
+  }
+  return { _name: 'ws', _pings: true, _send: send, _refresh() {}, _close: close };
 }

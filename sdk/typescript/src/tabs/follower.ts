@@ -1,18 +1,21 @@
-import type { FanfareError } from '../errors.ts';
 import type { Frame, Link, LinkContext, LinkEvents } from '../link.ts';
+import type { Off } from '../types.ts';
 import type { TabMessage } from './messages.ts';
 
 export interface Wire {
-  self: string;
-  say(message: TabMessage): void;
-  hear(listener: (message: TabMessage) => void): () => void;
+  _self: string;
+  _say(message: TabMessage): void;
+  _hear(listener: (message: TabMessage) => void): Off;
   /** The leader's secret name. */
-  session(id: string): void;
-  error(code: string, detail: string): FanfareError;
+  _session(id: string): void;
 }
 
 /** The connection of another tab, as a transport. */
-export function openTab({ meter }: LinkContext, events: LinkEvents, { self, say, hear, session, error }: Wire): Link {
+export function openTab(
+  { _core }: LinkContext,
+  events: LinkEvents,
+  { _self: from, _say, _hear, _session }: Wire,
+): Link {
   let leader: string | undefined;
   let waiting: Frame[] = [];
   let ended = false;
@@ -21,42 +24,40 @@ export function openTab({ meter }: LinkContext, events: LinkEvents, { self, say,
     ended = true;
     off();
   }
-  function end(code: string, detail: string): void {
-    if (ended) return;
+  function end(detail: string): void {
     close();
-    events.closed({ error: error(code, detail) });
+    events._closed(_core._error('unavailable', detail));
   }
-  const off = hear(message => {
-    if ('wait' in message && message.to === self) end('unavailable', 'the leading tab is not connected');
-    else if ('bye' in message || 'down' in message || 'hello' in message) {
-      const [who] = Object.values(message);
-      if (leader !== undefined && ('hello' in message ? who !== leader : who === leader))
-        end('network', 'the leading tab has changed');
-    } else if ('frame' in message && message.to === self) {
-      const { from, frame } = message;
-      if (leader === undefined && frame.type === 'welcome') {
-        leader = from;
-        session(frame.session);
-        for (const item of waiting) say({ from: self, to: leader, frame: item });
+  function send(frame: Frame): void {
+    if (!leader) waiting.push(frame);
+    else if (!ended) _say({ type: 'frame', from, to: leader, frame });
+  }
+  const off = _hear(message => {
+    const { type, from: other, to, frame } = message;
+    if (type === 'wait' && to === from) end('the leading tab is not connected');
+    else if (leader && (type === 'hello' ? other !== leader : other === leader && /bye|down/.test(type)))
+      end('the leading tab has changed');
+    else if (frame && to === from) {
+      if (!leader && frame.type === 'welcome') {
+        leader = other;
+        _session(frame.session);
+        for (const item of waiting) send(item);
         waiting = [];
       }
-      if (from !== leader) return;
-      events.alive();
-      events.frame(frame);
+      if (other !== leader) return;
+      events._alive();
+      events._frame(frame);
     }
   });
-  meter.log('joining another tab');
-  say({ join: self });
+  _core._meter._log('joining another tab');
+  _say({ type: 'join', from });
   return {
-    name: 'tab',
-    pings: true,
-    send(frame) {
-      if (leader === undefined) waiting.push(frame);
-      else if (!ended) say({ from: self, to: leader, frame });
-    },
-    refresh() {},
-    close() {
-      if (!ended) say({ left: self });
+    _name: 'tab',
+    _pings: true,
+    _send: send,
+    _refresh() {},
+    _close() {
+      if (!ended) _say({ type: 'left', from });
       close();
     },
   };

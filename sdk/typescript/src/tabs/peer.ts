@@ -1,108 +1,129 @@
+import type { Core } from '../core.ts';
 import type { FanfareError } from '../errors.ts';
 import type { Frame } from '../link.ts';
-import type { Off } from '../types.ts';
-import type { SharingHost } from './sharing.ts';
+import type { Off, Position } from '../types.ts';
 
 /** A follower, as its leader sees it: what it has subscribed and where it is a member. */
 export class Peer {
   private _subscriptions = new Map<string, Off>();
   /** Channels that it entered, and what lets their subscription go. */
-  readonly _entered = new Map<string, Off>();
+  private _entered = new Map<string, Off>();
   private _closed = false;
 
   constructor(
-    private _host: SharingHost,
+    private _core: Core,
     private _send: (frame: Frame) => void,
   ) {}
 
-  close(): void {
+  _close(): void {
     this._closed = true;
-    for (const off of [...this._subscriptions.values(), ...this._entered.values()]) off();
-    this._subscriptions.clear();
-    this._entered.clear();
+    for (const map of [this._subscriptions, this._entered]) for (const channel of [...map.keys()]) drop(map, channel);
   }
 
-  took(frame: Frame, peers: Peer[]): void {
-    const { type, ref, channel } = frame;
-    const { wire } = this._host.kit;
-    const { connection, env } = this._host.core;
-    if (type === 'ping') return this.say({ type: 'pong', ref, time: env.now() + (connection.clockOffset ?? 0) });
-    if (type === 'subscribe') return this._subscribe(frame);
+  _took({ ref, ...frame }: Frame, peers: Peer[]): void {
+    const { type, channel } = frame as Frame;
+    const { _core: core, _entered: entered } = this;
+    const { _connection: connection } = core;
+    const ok = () => this._say({ type: 'ok', ref });
+    if (type === 'ping') return this._say({ type: 'pong', ref, time: core._now() + (connection._clockOffset ?? 0) });
+    if (type === 'subscribe') return this._subscribe(ref, frame as Frame);
     if (type === 'unsubscribe') {
-      this._subscriptions.get(channel)?.();
-      this._subscriptions.delete(channel);
-      return this.say({ type: 'ok', ref });
+      drop(this._subscriptions, channel);
+      return ok();
     }
-    if (type === 'enter' && !this._entered.has(channel))
-      this._entered.set(channel, this._host.channel(channel, {})._hold());
+    if (type === 'enter' && !entered.has(channel)) entered.set(channel, core._channel(channel, {})._hold());
     if (type === 'leave') {
-      this._entered.get(channel)?.();
-      this._entered.delete(channel);
+      drop(entered, channel);
       // Still there in another tab.
-      const stays = peers.some(peer => peer._entered.has(channel)) || this._host.channel(channel, {}).presence.entered;
-      if (stays) return this.say({ type: 'ok', ref });
+      if (peers.some(peer => peer._entered.has(channel)) || core._channels.get(channel)?.presence.entered) return ok();
     }
-    const { ref: _ref, ...command } = frame;
-    connection.request(command as Frame, (error, answer) => {
+    connection._request(frame as Frame, (error, answer) => {
       // Without a connection there is no answer, and this link ends too: it is asked again on the next.
-      if (error?.code === 'network') return;
-      this.say(error ? { ...wire(error), ref } : { ...answer, ref });
+      if (!error) this._say({ ...answer, ref });
+      else if (error.code !== 'network') this._say({ ...wire(error), ref });
     });
   }
 
-  private say(frame: Frame): void {
+  private _say(frame: Frame): void {
     if (!this._closed) this._send(frame);
   }
 
-  private _subscribe({ ref, channel, since, last, presence, rate, echo, snapshot, token }: Frame): void {
-    const { Subscriber, parsePosition, wire } = this._host.kit;
-    this._subscriptions.get(channel)?.();
-    const refuse = (error: FanfareError) => this.say({ ...wire(error), ref, channel });
+  private _subscribe(ref: unknown, { channel, since, last, presence, rate, echo, snapshot, token }: Frame): void {
+    const { _core: core, _subscriptions: subscriptions } = this;
+    const onError = (error: unknown) => this._say({ ...wire(error as FanfareError), ref, channel });
+    drop(subscriptions, channel);
     try {
-      const own = this._host.channel(channel, { presence, rate, echo, snapshot, token });
-      const subscriber = new Subscriber(
-        this._host.core,
+      const own = core._channel(channel, { presence, rate, echo, snapshot });
+      if (token && !own.options.token) {
+        own._setToken(token);
+        own._subscription._renewed();
+      }
+      const subscriber = own._reader(
         undefined,
         messages => {
-          for (const message of messages) this.say({ ...message, type: 'message' });
+          for (const message of messages) this._say({ ...message, type: 'message' });
         },
         {
           since,
           last,
-          onError: error => refuse(error as FanfareError),
-          onGap: ({ position, reason }) =>
-            this.say({ type: 'gap', channel, reason, ...parsePosition(position) } as Frame),
+          onError,
+          onGap: ({ position, reason }) => this._say({ type: 'gap', channel, reason, ...taken(position) }),
         },
       );
-      subscriber._raw = true;
       let placed = false;
+      subscriber._raw = true;
       subscriber._placed = (epoch, offset, replay) => {
         if (placed) return;
         placed = true;
-        this.say({ type: 'subscribed', ref, channel, epoch, offset, replay });
-        if (presence) void this._members(channel);
+        this._say({ type: 'subscribed', ref, channel, epoch, offset, replay });
+        if (presence) this._members(channel).catch(() => {});
       };
-      const offs = [own._listen(subscriber), presence ? own._relay(frame => placed && this.say(frame)) : () => {}];
-      this._subscriptions.set(channel, () => {
+      const offs = [own._listen(subscriber)];
+      if (presence) offs.push(own._relays._add(frame => placed && this._say(frame)));
+      subscriptions.set(channel, () => {
         for (const off of offs) off();
       });
     } catch (error) {
-      refuse(error as FanfareError);
+      onError(error);
     }
   }
 
-  /** Who is there now, for one who comes late; changes are relayed as they come. */
+  /** Who is there now, for one who comes late; changes are relayed as they come. If the connection goes, so does this follower's link, and it asks again. */
   private async _members(channel: string): Promise<void> {
-    try {
-      for (let after: string | undefined; ; ) {
-        const page = await this._host.core.connection.ask({ type: 'members', channel, limit: 1000, after });
-        const { members, count, users, next } = page;
-        this.say({ type: 'presence', channel, action: 'present', members, count, users, more: next !== undefined });
-        if (next === undefined || this._closed) return;
-        after = next;
-      }
-    } catch {
-      // The connection went; so does this follower's link, and it asks again.
-    }
+    let after: string | undefined;
+    do {
+      const { members, count, users, next } = await this._core._connection._ask({
+        type: 'members',
+        channel,
+        limit: 1000,
+        after,
+      });
+      after = next;
+      this._say({ type: 'presence', channel, action: 'present', members, count, users, more: !!next });
+    } while (after && !this._closed);
   }
+}
+
+function drop(offs: Map<string, Off>, channel: string): void {
+  offs.get(channel)?.();
+  offs.delete(channel);
+}
+
+/** A position taken apart. */
+function taken(position: Position): object {
+  const [epoch, offset] = position.split('-');
+  return offset ? { epoch, offset: Number(offset) } : {};
+}
+
+/** An error as the frame that it came as. */
+function wire({ code, remedy, retryable, retryAfter, position = '', message }: FanfareError): Frame {
+  return {
+    type: 'error',
+    code,
+    detail: message.replace(`${code}: `, ''),
+    remedy,
+    retryable,
+    retry_after_ms: retryAfter,
+    ...taken(position),
+  };
 }

@@ -1,50 +1,42 @@
-import type { ClientChannel } from '../channel.ts';
-import type { Sharing } from '../connection.ts';
 import type { Core } from '../core.ts';
-import type { globals as Globals, newId } from '../env.ts';
-import type { FanfareError } from '../errors.ts';
-import type { wire } from '../http-link.ts';
-import type { Frame, LinkContext, LinkEvents } from '../link.ts';
-import type { parsePosition } from '../position.ts';
-import type { Subscriber } from '../subscriber.ts';
-import type { ChannelOptions } from '../types.ts';
+import type { globals } from '../env.ts';
+import type { Opener } from '../link.ts';
 import { openTab } from './follower.ts';
 import type { TabMessage } from './messages.ts';
 import { Peer } from './peer.ts';
 
-/** What sharing needs of the client that it is a part of. */
-export interface SharingHost {
-  core: Core;
-  /** Parts of the core, handed over so that this file, which is loaded later, imports none of them: they stay in one piece. */
-  kit: {
-    newId: typeof newId;
-    wire: typeof wire;
-    parsePosition: typeof parsePosition;
-    Subscriber: typeof Subscriber;
-    FanfareError: typeof FanfareError;
-  };
-  url: string;
-  channel(name: string, options: ChannelOptions): ClientChannel;
+/** Whether and how another tab's connection is used. */
+export interface Sharing {
+  /** Waits until we know: a way to the leader, or nothing when we lead. */
+  _follow(): Promise<Opener | undefined>;
+  /** Our link is up, and we lead. */
+  _lead(): void;
+  /** Our link is gone. */
+  _down(): void;
+  /** The page goes away, or the client is closed. */
+  _resign(): void;
 }
 
 /**
  * One connection for the tabs of one key. The tab that holds a Web Lock leads: it has the connection and serves the others over a
  * BroadcastChannel, which to them is one more transport. When it goes, the lock passes on, and the next leader connects as the same
  * client; everybody goes on at their positions, and repeats what was not answered, as after any other reconnect.
+ *
+ * `undefined` where this place has no Web Locks or no BroadcastChannel.
  */
-export function shareTabs(host: SharingHost, key: string): Sharing | undefined {
-  const { env, connection } = host.core;
-  const globals = globalThis as unknown as typeof Globals;
-  const locks = globals.navigator?.locks;
-  if (!locks || !globals.BroadcastChannel) return undefined;
-  const { newId, FanfareError } = host.kit;
-  const name = `fanfare:tabs:${host.url}:${key}`;
-  const self = newId(env.random, 12);
+export function shareTabs(core: Core, key: string): Sharing | undefined {
+  const { _connection: connection } = core;
+  const { navigator, BroadcastChannel } = globalThis as unknown as typeof globals;
+  const locks = navigator?.locks;
+  if (!locks || !BroadcastChannel) return undefined;
+  const name = `fanfare:tabs:${core._url}:${key}`;
+  const self = core._newId(12);
   const peers = new Map<string, Peer>();
   const listeners = new Set<(message: TabMessage) => void>();
   let air: BroadcastChannel | undefined;
   /** We lead; calling it gives the lock back. */
   let release: (() => void) | undefined;
+  /** We wait to lead. */
   let queued: AbortController | undefined;
   /** The leader's secret name, under which the next one goes on. */
   let session: string | undefined;
@@ -53,111 +45,102 @@ export function shareTabs(host: SharingHost, key: string): Sharing | undefined {
 
   function listen(): void {
     if (air) return;
-    air = new globals.BroadcastChannel!(name);
+    air = new BroadcastChannel!(name);
     air.onmessage = ({ data }: MessageEvent<TabMessage>) => {
       for (const listener of [...listeners]) listener(data);
-      if (release) lead(data);
-      else if ('hello' in data && !connection.link) connection.wake();
+      if (release) serve(data);
+      else if (data.type === 'hello' && !connection._link) connection._wake();
     };
   }
 
   /** What a leader does with what it hears. */
-  function lead(message: TabMessage): void {
-    if ('join' in message) {
-      const { join } = message;
-      peers.get(join)?.close();
-      if (!connection.link) return say({ wait: self, to: join });
-      const send = (frame: Frame) => say({ from: self, to: join, frame });
-      peers.set(join, new Peer(host, send));
-      const { id, user, idempotency, clockOffset = 0 } = connection;
+  function serve({ type, from, to, frame }: TabMessage): void {
+    if (type === 'join') {
+      peers.get(from)?._close();
+      const { _id, _user, _idempotency, _clockOffset = 0, _session } = connection;
+      if (!connection._link) return say({ type: 'wait', from: self, to: from });
+      const send = (frame: TabMessage['frame']) => say({ type: 'frame', from: self, to: from, frame });
+      peers.set(from, new Peer(core, send));
       send({
         type: 'welcome',
-        client: id,
-        user,
-        idempotency_ms: idempotency,
-        time: env.now() + clockOffset,
-        session: connection.session?.id,
+        client: _id,
+        user: _user,
+        idempotency_ms: _idempotency,
+        time: core._now() + _clockOffset,
+        session: _session?._id,
       });
-    } else if ('left' in message) {
-      peers.get(message.left)?.close();
-      peers.delete(message.left);
-    } else if ('frame' in message && message.to === self) {
-      const peer = peers.get(message.from);
-      if (peer) peer.took(message.frame, [...peers.values()]);
+    } else if (type === 'left') {
+      peers.get(from)?._close();
+      peers.delete(from);
+    } else if (type === 'frame' && to === self) {
+      const peer = peers.get(from);
+      if (peer) peer._took(frame!, [...peers.values()]);
       // A follower of our time before a reconnect: it has to join again.
-      else say({ down: self });
+      else say({ type: 'down', from: self });
     }
   }
 
   function dismiss(): void {
-    for (const peer of peers.values()) peer.close();
+    for (const peer of peers.values()) peer._close();
     peers.clear();
   }
 
   /** Asks for the lock; resolves with whether we have it at once. */
   function stand(): Promise<boolean> {
+    const waiting = (queued = new AbortController());
+    const hold = () => {
+      // Resigned meanwhile.
+      if (queued !== waiting) return undefined;
+      queued = undefined;
+      return new Promise<void>(done => (release = done));
+    };
     return new Promise(resolve => {
-      const hold = () =>
-        new Promise<void>(done => {
-          release = done;
-        });
-      const ask = () => {
-        queued = new AbortController();
-        locks!
-          .request(name, { signal: queued.signal }, () => {
-            queued = undefined;
-            const held = hold();
-            if (session) connection.session = { id: session, release() {} };
-            connection.restart();
-            return held;
-          })
-          .catch(() => {});
-      };
       locks!
         .request(name, { ifAvailable: true }, lock => {
-          if (lock) {
-            const held = hold();
-            resolve(true);
-            return held;
-          }
-          ask();
-          resolve(false);
-          return undefined;
+          resolve(!!lock);
+          return lock ? hold() : undefined;
         })
-        .catch(() => resolve(true));
+        .then(() => (queued === waiting ? locks!.request(name, { signal: waiting.signal }, lead) : undefined))
+        .catch(() => {
+          if (queued === waiting) queued = undefined;
+          resolve(true);
+        });
+      const lead = () => {
+        const held = hold();
+        if (held && session) connection._session = { _id: session, _release() {} };
+        if (held) connection._restart();
+        return held;
+      };
     });
   }
 
   return {
-    async follow() {
+    async _follow() {
       listen();
-      if (release) return undefined;
-      if (!queued && (await stand())) return undefined;
-      return (context: LinkContext, events: LinkEvents) =>
+      if (release || (!queued && (await stand()))) return undefined;
+      return (context, events) =>
         openTab(context, events, {
-          self,
-          say,
-          hear(listener) {
+          _self: self,
+          _say: say,
+          _hear(listener) {
             listeners.add(listener);
             return () => listeners.delete(listener);
           },
-          error: (code, detail) => new FanfareError(code, detail),
-          session(id) {
+          _session(id) {
             session = id;
           },
         });
     },
-    lead() {
-      if (release) say({ hello: self });
+    _lead() {
+      if (release) say({ type: 'hello', from: self });
     },
-    down() {
+    _down() {
       if (!release) return;
       dismiss();
-      say({ down: self });
+      say({ type: 'down', from: self });
     },
-    resign() {
-      if (release) say({ bye: self });
-      else say({ left: self });
+    _resign() {
+      say({ type: release ? 'bye' : 'left', from: self });
       dismiss();
       queued?.abort();
       release?.();

@@ -1,4 +1,7 @@
 import type { ServerCode } from '../codes.gen.ts';
+import { openHttp } from '../http-link.ts';
+import { before, history } from '../past.ts';
+import type { Preloaded } from '../transports.ts';
 import type { ClientOptions, Clock, Member, Message, Position } from '../types.ts';
 import { type AdvancedClock, VirtualClock } from './clock.ts';
 import { fetchOf } from './fetch.ts';
@@ -83,6 +86,8 @@ export class FakeHub {
       fetch: fetchOf(world),
       clock: world.clock,
       random: () => 0.5,
+      // Loading it would take real time, of which there is none here.
+      ...({ _openHttp: openHttp, _past: { before, history } } satisfies Preloaded),
       ...(more as T),
     };
   }

@@ -1,5 +1,7 @@
-import { CODES, type ServerCode } from '../codes.gen.ts';
+import type { ServerCode } from '../codes.gen.ts';
 import type { Position } from '../types.ts';
+import { ANSWERS } from './codes.gen.ts';
+import { sha256 } from './sha256.ts';
 
 /** A frame of the protocol, in either direction. */
 // biome-ignore lint/suspicious/noExplicitAny: frames are read field by field
@@ -51,16 +53,17 @@ export class Refusal extends Error {
 
   /** The fields that `error`, `disconnect` and problem documents share. */
   body(): Record<string, unknown> {
-    const [, , retryable, remedy] = CODES[this.code];
-    return { code: this.code, detail: this.detail, remedy, retryable: !!retryable, ...this.fields };
+    const { code, detail, fields } = this;
+    const [, , retryable, remedy] = ANSWERS[code];
+    return { code, detail, remedy, retryable, ...fields };
   }
 
   get status(): number {
-    return CODES[this.code][0] || 500;
+    return ANSWERS[this.code][0] || 500;
   }
 
   get close(): number {
-    return CODES[this.code][1];
+    return ANSWERS[this.code][1];
   }
 }
 
@@ -90,17 +93,9 @@ export function checkEvent(event: unknown): asserts event is string {
     throw new Refusal('bad_request', `the event ${JSON.stringify(event)} is reserved or no event name`);
 }
 
-/**
- * The public client of a secret session: 16 characters, the same each time. Not the protocol's SHA-256, which browsers compute
- * only asynchronously; clients take it from the hub and do not compute it.
- */
+/** The public client of a secret session, as the hub derives it: the first 16 characters of base64url(SHA-256(session)). */
 export function clientOf(session: string): string {
-  const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-  let hash = 2166136261;
-  let text = '';
-  for (let i = 0; i < 16; i++) {
-    for (let j = 0; j < session.length; j++) hash = Math.imul(hash ^ (session.charCodeAt(j) + i), 16777619);
-    text += digits[(hash >>> 13) & 63];
-  }
-  return text;
+  return btoa(String.fromCharCode(...sha256(new TextEncoder().encode(session)).subarray(0, 12)))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_');
 }

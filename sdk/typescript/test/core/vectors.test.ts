@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { makeCursor } from '../../src/http.ts';
 import { CODES } from '../../src/index.ts';
 import { toMessage, toWire } from '../../src/message.ts';
-import { makeCursor, parseCursor, parsePosition } from '../../src/position.ts';
+import { parseCursor, parsePosition } from '../../src/position.ts';
 import { publicClient } from '../../src/session.ts';
+import { ANSWERS } from '../../src/testing/codes.gen.ts';
+import { clientOf } from '../../src/testing/wire.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: vectors are read field by field
 const vectors = (name: string): any =>
@@ -19,9 +22,15 @@ describe('the golden vectors', () => {
       Object.fromEntries(
         codes.map((row: { code: string; status: number; close: number; retryable: boolean; remedy: string }) => [
           row.code,
-          [row.status ?? 0, row.close, row.retryable ? 1 : 0, row.remedy],
+          [row.status ?? 0, row.close, row.retryable ? 1 : 0],
         ]),
       ),
+    );
+    expect(Object.entries(ANSWERS)).toEqual(
+      codes.map((row: { code: string; status: number; close: number; retryable: boolean; remedy: string }) => [
+        row.code,
+        [row.status ?? 0, row.close, row.retryable, row.remedy],
+      ]),
     );
   });
 
@@ -29,6 +38,7 @@ describe('the golden vectors', () => {
     'the session $session is known as $client',
     async ({ session, client }) => {
       expect(await publicClient(session)).toBe(client);
+      expect(clientOf(session)).toBe(client);
     },
   );
 

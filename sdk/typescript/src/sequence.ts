@@ -1,0 +1,13 @@
+/** Runs things in the order in which they were given, at once as long as nothing before them takes its time. */
+export class Sequence {
+  private _last: Promise<void> | undefined;
+
+  _then<T>(value: T | Promise<T>, use: (value: T) => void): void {
+    if (!this._last && !(value instanceof Promise)) return use(value);
+    const mine: Promise<void> = Promise.all([value, this._last]).then(([result]) => {
+      use(result);
+      if (this._last === mine) this._last = undefined;
+    });
+    this._last = mine;
+  }
+}
