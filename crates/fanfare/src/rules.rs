@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use fanfare_hub::{HubRules, Slow};
 use fanfare_protocol::ChannelName;
-use fanfare_transport::{NodeRules, TransportLimits};
+use fanfare_transport::{NodeRules, TransportLimits, socketio::SocketIoSettings};
 
 use crate::config::{self, Live};
 
@@ -53,6 +53,14 @@ impl NodeRules for Live {
 
     fn is_dev(&self) -> bool {
         self.config().loopback_only()
+    }
+
+    fn socketio(&self) -> SocketIoSettings {
+        self.config().socketio.settings()
+    }
+
+    fn has_namespace(&self, name: &str) -> bool {
+        self.config().namespaces.contains_key(name) && name != "default"
     }
 
     fn transport(&self) -> TransportLimits {

@@ -79,7 +79,7 @@ impl<I: Io> Driver<I> {
                     frame_bytes: limits.frame_bytes,
                 }))
             }
-            Transport::Sse | Transport::Stream => Input::Ignored,
+            Transport::Sse | Transport::Stream | Transport::SocketIo => Input::Ignored,
         };
         let link = Link::open(node, plan, io.round_socket());
         let mut driver = Self {

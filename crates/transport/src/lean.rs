@@ -20,7 +20,8 @@ use crate::{
     refusal::Refusal,
     rewind::Rewind,
     routes::one_way_headers,
-    socket::{Tcp, Tls},
+    socket::{Io, Tcp, Tls},
+    socketio::serve::{Service, abandon},
 };
 
 /// How a request that may be lean begins.
@@ -47,6 +48,9 @@ pub trait Lean: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 
     /// Serves a planned connection whose answer has been sent, in a task of its own; `early` is what the client sent behind its request.
     fn drive(self, node: &Arc<Node>, plan: Plan, early: &[u8]);
+
+    /// Its bytes, for whoever drives a connection of another kind.
+    fn into_io(self) -> Box<dyn Io>;
 }
 
 impl Lean for TcpStream {
@@ -55,6 +59,10 @@ impl Lean for TcpStream {
     fn drive(self, node: &Arc<Node>, plan: Plan, early: &[u8]) {
         tokio::spawn(Driver::new(node, plan, Tcp::new(self), early));
     }
+
+    fn into_io(self) -> Box<dyn Io> {
+        Box::new(Tcp::new(self))
+    }
 }
 
 impl Lean for TlsStream<TcpStream> {
@@ -62,6 +70,10 @@ impl Lean for TlsStream<TcpStream> {
 
     fn drive(self, node: &Arc<Node>, plan: Plan, early: &[u8]) {
         tokio::spawn(Driver::new(node, plan, Tls::new(self), early));
+    }
+
+    fn into_io(self) -> Box<dyn Io> {
+        Box::new(Tls::new(self))
     }
 }
 
@@ -72,6 +84,14 @@ pub async fn accept<S: Lean>(node: &Arc<Node>, mut stream: S) -> Accepted<S> {
         return Accepted::Taken;
     };
     let Some((mut parts, length)) = parsed else { return Accepted::Http(Rewind::new(stream, head)) };
+    let early = |head: &[u8]| head.get(length..).unwrap_or_default().to_vec();
+    if let Some(service) = socketio(node, &parts) {
+        if S::SECURE {
+            parts.extensions.insert(Secure);
+        }
+        socketio_websocket(&service, &parts, stream, &early(&head)).await;
+        return Accepted::Taken;
+    }
     let Some(transport) = lean_transport(&parts) else { return Accepted::Http(Rewind::new(stream, head)) };
     if S::SECURE {
         parts.extensions.insert(Secure);
@@ -97,8 +117,12 @@ pub async fn accept<S: Lean>(node: &Arc<Node>, mut stream: S) -> Accepted<S> {
 /// Answers a request that is refused; the connection ends with it.
 async fn refuse(node: &Node, stream: &mut impl Lean, problem: Problem) {
     node.errors.count(problem.code);
+    say_no(stream, &Refusal(problem).to_http1()).await;
+}
+
+async fn say_no(stream: &mut impl Lean, answer: &[u8]) {
     let told = async {
-        stream.write_all(&Refusal(problem).to_http1()).await?;
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         // What came after the request is thrown away: a socket closed with unread input is reset, and the answer lost.
         let mut scratch = [0; 512];
@@ -107,6 +131,32 @@ async fn refuse(node: &Node, stream: &mut impl Lean, problem: Problem) {
     };
     // Whoever does not read its refusal in time does without.
     let _ = timeout(LAST_WORDS, told).await;
+}
+
+/// Socket.IO, if the request is for a WebSocket of it.
+fn socketio(node: &Arc<Node>, parts: &Parts) -> Option<Service> {
+    if parts.method != Method::GET || !parts.headers.contains_key(header::UPGRADE) {
+        return None;
+    }
+    let settings = node.rules.socketio();
+    let path = parts.uri.path();
+    let is_there = *path == *settings.path || *path == *settings.path.trim_end_matches('/');
+    let host_once = parts.headers.get_all(header::HOST).iter().count() == 1;
+    (settings.enabled && is_there && host_once).then(|| Service::socketio(node.clone(), settings))
+}
+
+async fn socketio_websocket<S: Lean>(service: &Service, parts: &Parts, mut stream: S, early: &[u8]) {
+    let (wanted, accept) = match service.websocket(parts) {
+        Ok(wanted) => wanted,
+        Err(refused) => return say_no(&mut stream, &refused.to_http1()).await,
+    };
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    match stream.write_all(answer.as_bytes()).await {
+        Ok(()) => service.carry(wanted, stream.into_io(), early),
+        Err(_) => abandon(&service.sessions, &wanted),
+    }
 }
 
 /// What was read, and the head in it if it is one.
@@ -197,7 +247,7 @@ fn answer(plan: &Plan) -> Vec<u8> {
     out.extend_from_slice(b"\r\n");
     let status: &[u8] = match plan.transport {
         Transport::WebSocket => b"HTTP/1.1 101 Switching Protocols\r\n",
-        Transport::Sse | Transport::Stream => b"HTTP/1.1 200 OK\r\n",
+        Transport::Sse | Transport::Stream | Transport::SocketIo => b"HTTP/1.1 200 OK\r\n",
     };
     [status, &out].concat()
 }

@@ -19,6 +19,7 @@ pub mod refusal;
 mod rewind;
 mod routes;
 mod socket;
+pub mod socketio;
 
 pub use access::Caller;
 pub use application::{Application, End, Handshake, Later, Peer, Visit};

@@ -9,7 +9,11 @@ use fanfare_hub::{Hub, HubRules};
 use fanfare_protocol::{Code, Problem, code::TABLE};
 use fanfare_session::Rules;
 
-use crate::{application::Application, authorizer::Authorizer};
+use crate::{
+    application::Application,
+    authorizer::Authorizer,
+    socketio::{SocketIo, SocketIoSettings},
+};
 
 /// Configuration as transports see it, read anew at each use. Sizes in bytes, times in milliseconds.
 pub trait NodeRules: Rules + HubRules {
@@ -19,6 +23,14 @@ pub trait NodeRules: Rules + HubRules {
     fn is_dev(&self) -> bool;
     /// The transports' own limits.
     fn transport(&self) -> TransportLimits;
+    /// How Socket.IO is served.
+    fn socketio(&self) -> SocketIoSettings {
+        SocketIoSettings::default()
+    }
+    /// Whether a namespace of this name is configured.
+    fn has_namespace(&self, _name: &str) -> bool {
+        false
+    }
 }
 
 /// Limits that transports enforce. Sizes in bytes, times in milliseconds.
@@ -56,6 +68,8 @@ pub struct Node {
     pub errors: Errors,
     /// Polls that wait.
     pub(crate) parked: AtomicUsize,
+    /// Socket.IO's sessions.
+    pub(crate) socketio: SocketIo,
     draining: AtomicBool,
     application: OnceLock<Arc<dyn Application>>,
 }
@@ -77,6 +91,7 @@ impl Node {
             version,
             errors: Errors::default(),
             parked: AtomicUsize::new(0),
+            socketio: SocketIo::default(),
             draining: AtomicBool::new(false),
             application: OnceLock::new(),
         })

@@ -25,7 +25,7 @@ use crate::{
     poll,
     refusal::Refusal,
     rewind::Rewind,
-    socket::Stream,
+    socket::{Io, Stream},
 };
 
 /// `/v1/ws`, `/v1/sse`, `/v1/stream` and `/v1/poll`.
@@ -82,6 +82,18 @@ fn take_back<S: Lean>(upgraded: Upgraded) -> Result<(S, Vec<u8>), Upgraded> {
     let (stream, rest) = parts.io.into_inner().into_parts();
     // What the server had read already came before what it had not.
     Ok((stream, [&parts.read_buf[..], &rest].concat()))
+}
+
+/// The bytes under an upgraded connection, and what was read of them.
+pub(crate) fn carried_of(upgraded: Upgraded) -> (Box<dyn Io>, Vec<u8>) {
+    let taken = match take_back::<TcpStream>(upgraded) {
+        Ok((tcp, early)) => return (tcp.into_io(), early),
+        Err(upgraded) => take_back::<TlsStream<TcpStream>>(upgraded),
+    };
+    match taken {
+        Ok((tls, early)) => (tls.into_io(), early),
+        Err(upgraded) => (Box::new(Stream::new(TokioIo::new(upgraded))), Vec::new()),
+    }
 }
 
 async fn sse(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refusal> {

@@ -24,6 +24,7 @@ pub mod reference;
 mod reload;
 pub mod schema;
 mod size;
+mod socketio;
 mod sources;
 mod summary;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use namespaces::{History, Namespace, Slow};
 pub use nearest::nearest;
 pub use node::Place;
 pub use reload::Change;
+pub use socketio::SocketIoTable;
 pub use sources::Sources;
 pub use tls::TlsSettings;
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub auth: AuthSettings,
     /// `[demos]`.
     pub demos: DemoSettings,
+    /// `[socketio]`.
+    pub socketio: SocketIoTable,
     /// `[limits]`.
     pub limits: LimitSettings,
     /// `[namespaces.NAME]`; always holds `default`.
@@ -101,6 +105,7 @@ impl Config {
             tls: TlsSettings::default(),
             auth: AuthSettings::default(),
             demos: DemoSettings::default(),
+            socketio: SocketIoTable::built_in(dev),
             limits: LimitSettings::default(),
             namespaces: BTreeMap::from([(namespaces::DEFAULT.to_owned(), Namespace::built_in(dev))]),
         }
@@ -153,6 +158,7 @@ impl Table for Config {
         v.table("tls", &mut self.tls, "Serve https and wss without a proxy in front.");
         v.table("auth", &mut self.auth, "Who is accepted. Without any of it nobody is, and only anonymous rights count.");
         v.table("demos", &mut self.demos, "Pages that show what the hub does.");
+        v.table("socketio", &mut self.socketio, "Socket.IO clients, unchanged. What they may do is what the namespaces and their tokens say.");
         v.table("limits", &mut self.limits, "Everything that a stranger can make grow, and how far.");
         let base = Namespace::built_in(self.dev);
         v.map("namespaces", &mut self.namespaces, &base, "How the channels `NAME:...` are kept, and who may do what on them. Channels without a prefix, or with one that has no table, follow `[namespaces.default]`.");

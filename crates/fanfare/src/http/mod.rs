@@ -76,9 +76,9 @@ pub fn router(node: Arc<Node>, options: Options) -> Router {
         .layer(from_fn_with_state(app, edge::guard))
 }
 
-/// The routes of WebSocket, SSE, stream and poll.
+/// The routes of WebSocket, SSE, stream and poll, and of dialects.
 fn transports(node: Arc<Node>) -> Router {
-    fanfare_transport::routes(node)
+    fanfare_transport::routes(node.clone()).merge(fanfare_transport::socketio::routes(node))
 }
 
 /// What is answered by who asks. Every `/v1/channels/{channel}/X` is also `/v1/X?channel=`, because proxies mangle `%2F`.

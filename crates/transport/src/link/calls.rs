@@ -15,7 +15,6 @@ use super::Link;
 use crate::{
     application::Visit,
     authorizer::{Asker, Authorizer},
-    plan::Transport,
 };
 
 type Asked = (Arc<dyn Authorizer>, Asker);
@@ -188,7 +187,7 @@ impl Link {
             self.beginning.as_ref().and_then(|b| b.channels.iter().position(|name| *name == channel));
         // SSE and streams were asked about before they were answered; what the application joined is its own decision.
         let joined = self.session.has_joined(&channel) && !options.presence;
-        let asked = self.asked().filter(|_| self.transport == Transport::WebSocket && !joined);
+        let asked = self.asked().filter(|_| !self.transport.is_one_way() && !joined);
         self.later(async move {
             let begun = async {
                 allowed(asked, &channel, &options).await?;

@@ -12,13 +12,16 @@ impl Link {
         match &event {
             Event::Error { problem, .. } => {
                 self.node.errors.count(problem.code);
-                if self.transport != Transport::WebSocket {
+                if self.transport.is_one_way() {
                     // What the request asked for as a whole cannot be had in part.
                     return self.connection.notify(Notice::Disconnect(problem.clone()));
                 }
             }
             Event::Disconnect(problem) => {
                 self.node.errors.count(problem.code);
+                if let Some(dialect) = &self.dialect {
+                    dialect.over(problem);
+                }
                 if problem.code == Code::SlowConsumer {
                     self.node.hub.counters().slow_closes.inc();
                 }
@@ -60,6 +63,8 @@ impl Link {
                 self.send_raw(b"\n");
                 self.tell_cursor();
             }
+            // Its connection has a heartbeat of its own.
+            Transport::SocketIo => {}
         }
     }
 

@@ -1,0 +1,89 @@
+//! What a CONNECT comes to: who the client is, and whether it goes on from where it was interrupted.
+use std::{sync::Arc, time::Duration};
+
+use fanfare_dialect_socketio::{Layout, Offset, json};
+use fanfare_hub::unix_ms;
+use fanfare_protocol::{ChannelName, Identity, Position, Problem, Right, SessionId, Start};
+use http::request::Parts;
+
+use super::{
+    core::{Core, Room},
+    sessions::new_id,
+    settings::SocketIoSettings,
+};
+use crate::{access, node::Node, plan::check_room, query};
+
+/// A client that may come in.
+pub(super) struct Admitted {
+    pub identity: Arc<Identity>,
+    pub core: Arc<Core>,
+    /// Where it goes on; none: it begins.
+    pub resumed: Option<Vec<(ChannelName, Room, Position)>>,
+}
+
+/// Decides about a CONNECT with this payload.
+///
+/// # Errors
+/// Why it is refused.
+pub(super) async fn admit(
+    node: &Arc<Node>,
+    settings: &SocketIoSettings,
+    parts: &Parts,
+    namespace: &Arc<str>,
+    auth: Option<&str>,
+) -> Result<Admitted, Problem> {
+    let said = |name| auth.and_then(|auth| json::member(auth, name)).and_then(json::text);
+    let identity = match said("token").filter(|token| !token.is_empty()) {
+        Some(token) => node.auth.verify(&token, unix_ms()).await?,
+        None => access::identity(node, parts).await?,
+    };
+    check_room(node, &identity)?;
+    if settings.recovery
+        && let Some(pid) = said("pid")
+    {
+        let offset = said("offset").and_then(|offset| offset.parse().ok());
+        if let Some((core, resumed)) = go_on(node, settings, &identity, namespace, &pid, offset).await? {
+            return Ok(Admitted { identity, core, resumed: Some(resumed) });
+        }
+    }
+    let session = match query::one(parts.uri.query(), "session")? {
+        Some(session) => SessionId::parse(&session)?,
+        None => access::session(parts)?.0,
+    };
+    let pid = if settings.recovery { Some(new_id()?) } else { None };
+    let core = Core::new(new_id()?, pid, namespace.clone(), session, identity.user.clone());
+    Ok(Admitted { identity, core, resumed: None })
+}
+
+type Resumed = (Arc<Core>, Vec<(ChannelName, Room, Position)>);
+
+/// Where an interrupted client goes on; none when it begins anew: never with a silent hole.
+async fn go_on(
+    node: &Arc<Node>,
+    settings: &SocketIoSettings,
+    identity: &Arc<Identity>,
+    namespace: &Arc<str>,
+    pid: &str,
+    received: Option<Offset>,
+) -> Result<Option<Resumed>, Problem> {
+    let keep = Duration::from_millis(settings.recovery_ms);
+    let Some(core) = node.socketio.pids.get(pid, keep) else { return Ok(None) };
+    if core.namespace != *namespace || core.user != identity.user {
+        return Ok(None);
+    }
+    core.supersede();
+    let Some(resumed) = core.resume(received.as_ref()) else {
+        node.socketio.pids.remove(&core);
+        return Ok(None);
+    };
+    for (channel, room, at) in &resumed {
+        let may = room.layout == Layout::Rooms
+            || fanfare_session::check(&*node.rules, identity, Right::Subscribe, channel, None).is_ok();
+        let start = Start { since: Some(*at), ..Start::default() };
+        if !may || node.hub.follow(channel, &start).await?.recovered != Some(true) {
+            node.socketio.pids.remove(&core);
+            return Ok(None);
+        }
+    }
+    Ok(Some((core, resumed)))
+}

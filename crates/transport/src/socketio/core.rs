@@ -1,0 +1,247 @@
+//! One client in one namespace, beyond the connection that it has at the moment: what it reads, what it has not answered, and what was sent to it in
+//! which order. It outlives its connection for as long as the client may come back.
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+
+use fanfare_dialect_socketio::{Layout, Offset, ring::Ring};
+use fanfare_hub::Connection;
+use fanfare_protocol::{Args, ChannelName, ClientId, Data, Position, SessionId, SubscribeOptions};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::sessions::{Handle, Told};
+
+/// Events of the server's that one client may leave unanswered.
+pub(super) const UNANSWERED: usize = 1024;
+/// How often those who did not come back are forgotten.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// How a channel is read.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    pub layout: Layout,
+    pub options: SubscribeOptions,
+}
+
+/// An event that the client has not answered.
+struct Request {
+    /// The array of its name and arguments.
+    array: Vec<u8>,
+    done: oneshot::Sender<Args>,
+}
+
+/// The connection that a client has at the moment.
+struct Live {
+    handle: Weak<Handle>,
+    connections: Vec<Arc<Connection>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    rooms: BTreeMap<ChannelName, Room>,
+    entered: BTreeMap<ChannelName, Data>,
+    requests: BTreeMap<u64, Request>,
+    last_request: u64,
+    live: Option<Live>,
+    gone_at: Option<Instant>,
+    /// A channel is read in two ways at once: a position does not say which of them was received.
+    ambiguous: bool,
+}
+
+/// A client in a namespace.
+pub(super) struct Core {
+    /// Public.
+    pub sid: String,
+    /// Secret: who names it goes on. None where that is not possible.
+    pub pid: Option<String>,
+    pub namespace: Arc<str>,
+    pub session: SessionId,
+    pub client: ClientId,
+    pub user: Option<Arc<str>>,
+    pub ring: Arc<Mutex<Ring>>,
+    kept: Mutex<Kept>,
+}
+
+impl Core {
+    pub fn new(
+        sid: String,
+        pid: Option<String>,
+        namespace: Arc<str>,
+        session: SessionId,
+        user: Option<Arc<str>>,
+    ) -> Arc<Self> {
+        let client = session.client();
+        Arc::new(Self {
+            sid,
+            pid,
+            namespace,
+            session,
+            client,
+            user,
+            ring: Arc::default(),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// A connection serves the client from now on.
+    pub fn is_live(&self, handle: &Arc<Handle>, connections: Vec<Arc<Connection>>) {
+        let mut kept = self.kept.lock();
+        kept.live = Some(Live { handle: Arc::downgrade(handle), connections });
+        kept.gone_at = None;
+    }
+
+    /// Its connection was lost. False when another has taken over.
+    pub fn is_gone(&self, handle: &Arc<Handle>) -> bool {
+        let mut kept = self.kept.lock();
+        if kept.live.as_ref().is_some_and(|live| !std::ptr::eq(live.handle.as_ptr(), Arc::as_ptr(handle))) {
+            return false;
+        }
+        kept.live = None;
+        kept.gone_at = Some(Instant::now());
+        true
+    }
+
+    /// Nothing more is written to whatever connection the client had: what it was sent does not change any more.
+    pub fn supersede(&self) {
+        let live = self.kept.lock().live.take();
+        if let Some(live) = live {
+            live.connections.iter().for_each(|connection| connection.finish());
+            if let Some(handle) = live.handle.upgrade() {
+                handle.tell(Told::Superseded);
+            }
+        }
+    }
+
+    /// What the client read, each from where it had not received it; none when that cannot be told.
+    pub fn resume(&self, received: Option<&Offset>) -> Option<Vec<(ChannelName, Room, Position)>> {
+        let places = self.ring.lock().resume(received)?;
+        let kept = self.kept.lock();
+        if kept.ambiguous {
+            return None;
+        }
+        let place = |(name, at): (Box<str>, Position)| {
+            let (channel, room) = kept.rooms.get_key_value(&*name)?;
+            Some((channel.clone(), room.clone(), at))
+        };
+        Some(places.into_iter().filter_map(place).collect())
+    }
+
+    /// A channel is read from now on, in this way.
+    pub fn reads(&self, channel: &ChannelName, room: Room) {
+        let mut kept = self.kept.lock();
+        let layout = room.layout;
+        let before = kept.rooms.insert(channel.clone(), room);
+        kept.ambiguous |= before.is_some_and(|before| before.layout != layout);
+    }
+
+    /// How a channel is read.
+    pub fn layout_of(&self, channel: &ChannelName) -> Option<Layout> {
+        self.kept.lock().rooms.get(channel).map(|room| room.layout)
+    }
+
+    /// A channel is read no more.
+    pub fn reads_no_more(&self, channel: &ChannelName) {
+        self.kept.lock().rooms.remove(channel);
+        self.ring.lock().leave(channel);
+    }
+
+    /// How many channels are read in a layout.
+    pub fn reading(&self, layout: Layout) -> usize {
+        self.kept.lock().rooms.values().filter(|room| room.layout == layout).count()
+    }
+
+    /// The client is a member, or is one no more.
+    pub fn is_member(&self, channel: &ChannelName, data: Option<&Data>) {
+        let mut kept = self.kept.lock();
+        match data {
+            Some(data) => kept.entered.insert(channel.clone(), data.clone()),
+            None => kept.entered.remove(channel),
+        };
+    }
+
+    /// What the client is a member of.
+    pub fn memberships(&self) -> Vec<(ChannelName, Data)> {
+        self.kept.lock().entered.iter().map(|(channel, data)| (channel.clone(), data.clone())).collect()
+    }
+
+    /// Remembers an event that is to be answered: its id, and the answer. None when too many are outstanding.
+    pub fn request(&self, array: Vec<u8>) -> Option<(u64, oneshot::Receiver<Args>)> {
+        let mut kept = self.kept.lock();
+        if kept.requests.len() >= UNANSWERED {
+            return None;
+        }
+        kept.last_request += 1;
+        let id = kept.last_request;
+        let (done, answer) = oneshot::channel();
+        kept.requests.insert(id, Request { array, done });
+        Some((id, answer))
+    }
+
+    /// The client answered.
+    pub fn answered(&self, id: u64, args: Args) {
+        let request = self.kept.lock().requests.remove(&id);
+        if let Some(request) = request {
+            // Who asked may have stopped waiting.
+            let _ = request.done.send(args);
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub fn forget_request(&self, id: u64) {
+        self.kept.lock().requests.remove(&id);
+    }
+
+    /// What was not answered, to be asked again.
+    pub fn unanswered(&self) -> Vec<(u64, Vec<u8>)> {
+        self.kept.lock().requests.iter().map(|(id, request)| (*id, request.array.clone())).collect()
+    }
+}
+
+/// Clients that may go on after an interruption, by their secret.
+#[derive(Default)]
+pub(super) struct Pids(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    cores: HashMap<String, Arc<Core>>,
+    swept: Option<Instant>,
+}
+
+impl Pids {
+    /// A client that may go on later.
+    pub fn put(&self, core: &Arc<Core>, keep: Duration) {
+        let Some(pid) = &core.pid else { return };
+        let mut table = self.0.lock();
+        table.cores.insert(pid.clone(), core.clone());
+        table.sweep(keep);
+    }
+
+    /// The client of a secret.
+    pub fn get(&self, pid: &str, keep: Duration) -> Option<Arc<Core>> {
+        let mut table = self.0.lock();
+        table.sweep(keep);
+        let core = table.cores.get(pid)?;
+        let late = core.kept.lock().gone_at.is_some_and(|at| at.elapsed() > keep);
+        (!late).then(|| core.clone())
+    }
+
+    /// It does not go on.
+    pub fn remove(&self, core: &Core) {
+        if let Some(pid) = &core.pid {
+            self.0.lock().cores.remove(pid);
+        }
+    }
+}
+
+impl Table {
+    fn sweep(&mut self, keep: Duration) {
+        if self.swept.is_some_and(|at| at.elapsed() < SWEEP) {
+            return;
+        }
+        self.swept = Some(Instant::now());
+        self.cores.retain(|_, core| core.kept.lock().gone_at.is_none_or(|at| at.elapsed() <= keep));
+    }
+}

@@ -1,0 +1,133 @@
+//! A Socket.IO client as the application's handlers see it.
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use fanfare_dialect_socketio::{Kind, Layout, Wire};
+use fanfare_hub::Connection;
+use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Problem, SubscribeOptions};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use super::{
+    core::{Core, Room, UNANSWERED},
+    forms::WebSocketFrames,
+    sessions::{Handle, Told},
+};
+use crate::{
+    application::{Later, Peer},
+    node::Node,
+};
+
+pub(super) struct SocketPeer {
+    pub core: Arc<Core>,
+    pub node: Arc<Node>,
+    pub handle: Weak<Handle>,
+    /// What reads rooms.
+    pub connection: Arc<Connection>,
+    pub wire: Wire,
+    /// Channels joined before the client knows that it is in: nothing of them is written yet. None once it knows.
+    pub held: Arc<Mutex<Option<Vec<ChannelName>>>>,
+}
+
+fn gone() -> Problem {
+    Problem::new(Code::Unavailable, "the client is gone")
+}
+
+impl SocketPeer {
+    /// The client knows that it is in.
+    pub fn release(&self) {
+        let held = self.held.lock().take();
+        for channel in held.into_iter().flatten() {
+            self.connection.release(&channel);
+        }
+    }
+}
+
+impl Peer for SocketPeer {
+    fn sid(&self) -> &str {
+        &self.core.sid
+    }
+
+    fn client(&self) -> ClientId {
+        self.core.client
+    }
+
+    fn join(&self, channel: ChannelName) -> Later<Result<(), Problem>> {
+        let (core, node, connection) = (self.core.clone(), self.node.clone(), self.connection.clone());
+        let held = self.held.clone();
+        Box::pin(async move {
+            if core.layout_of(&channel) == Some(Layout::Rooms) {
+                return Ok(());
+            }
+            let most = node.rules.limits().channels_per_connection;
+            if core.reading(Layout::Rooms) >= most {
+                let detail = format!("a connection may read {most} channels");
+                return Err(Problem::new(Code::LimitExceeded, detail).remedy("leave rooms first"));
+            }
+            let options = SubscribeOptions { echo: false, ..SubscribeOptions::default() };
+            core.reads(&channel, Room { layout: Layout::Rooms, options: options.clone() });
+            let begun = node.hub.subscribe(&connection, &channel, &options, None).await;
+            let begun = begun.inspect_err(|_| core.reads_no_more(&channel))?;
+            core.ring.lock().join(&channel, begun.after);
+            let mut held = held.lock();
+            match &mut *held {
+                Some(held) => held.push(channel),
+                None => connection.release(&channel),
+            }
+            Ok(())
+        })
+    }
+
+    fn leave(&self, channel: ChannelName) -> Later<()> {
+        if self.core.layout_of(&channel) == Some(Layout::Rooms) {
+            self.core.reads_no_more(&channel);
+            self.node.hub.unsubscribe(&self.connection, &channel);
+        }
+        Box::pin(async {})
+    }
+
+    fn request(&self, event: EventName, args: Args, within: Duration) -> Later<Result<Args, Problem>> {
+        let (core, connection, wire) = (self.core.clone(), self.connection.clone(), self.wire.clone());
+        Box::pin(async move {
+            let array = array(&event, &args);
+            let Some((id, answer)) = core.request(array.clone()) else {
+                let detail = format!("the client has left {UNANSWERED} events unanswered");
+                return Err(Problem::new(Code::LimitExceeded, detail));
+            };
+            connection.send(|out| wire.packet(Kind::Event, Some(id), &array, &mut WebSocketFrames(out)));
+            connection.wake();
+            let late = Problem::new(Code::Unavailable, format!("no answer within {} ms", within.as_millis()));
+            let answered = match timeout(within, answer).await {
+                Ok(answered) => answered.map_err(|_| gone()),
+                Err(_) => Err(late),
+            };
+            if answered.is_err() {
+                core.forget_request(id);
+            }
+            answered
+        })
+    }
+
+    fn disconnect(&self, problem: Problem, connection: bool) {
+        if let Some(handle) = self.handle.upgrade() {
+            handle.tell(Told::End(self.core.namespace.clone(), problem, connection));
+        }
+    }
+}
+
+/// The array of an event's name and arguments.
+pub(super) fn array(event: &str, args: &Args) -> Vec<u8> {
+    let mut out = vec![b'['];
+    fanfare_dialect_socketio::json::push_string(&mut out, event);
+    if let Data::Json(rest) = args.to_array()
+        && !args.is_empty()
+    {
+        out.push(b',');
+        out.extend_from_slice(rest.get(1..).unwrap_or(b"]"));
+    } else {
+        out.push(b']');
+    }
+    out
+}

@@ -1,0 +1,462 @@
+//! One namespace of one connection: its lanes, which are connections of the hub, one for each way in which it reads.
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use fanfare_dialect_socketio::{Input, Kind, Layout, Parser, Wire, contract, json, wire};
+use fanfare_protocol::{
+    Args, ChannelName, Code, Command, EventName, Format, Identity, Position, Problem, Ref, Request,
+    SubscribeOptions, options::SubscribeRequest,
+};
+use http::request::Parts;
+use parking_lot::Mutex;
+
+use super::{
+    core::{Core, Room},
+    forms::{WebSocketFrames, form},
+    mux::{LaneSocket, Mux},
+    peer::SocketPeer,
+    sessions::Handle,
+};
+use crate::{
+    access::Caller,
+    application::{End, Later, Visit},
+    link::{Dialect, Link, Wrote},
+    node::Node,
+    plan::{Plan, Transport},
+};
+
+/// Events before the application that are not answered; with more the connection is not read.
+const CALLS: usize = 64;
+
+/// Names lanes for the mux.
+static LANES: AtomicU64 = AtomicU64::new(1);
+
+/// Hears what happens to a lane's session.
+struct Watch {
+    core: Arc<Core>,
+    is_main: bool,
+    over: Mutex<Option<Problem>>,
+}
+
+impl Dialect for Watch {
+    fn begun(&self, channel: &ChannelName, after: Position) {
+        self.core.ring.lock().join(channel, after);
+    }
+
+    fn over(&self, problem: &Problem) {
+        self.over.lock().get_or_insert_with(|| problem.clone());
+    }
+
+    fn is_listed(&self) -> bool {
+        self.is_main
+    }
+}
+
+/// One connection of the hub.
+pub(super) struct Lane {
+    layout: Layout,
+    id: u64,
+    link: Link,
+    watch: Arc<Watch>,
+    recovers: bool,
+}
+
+/// What a namespace's lanes are made of.
+pub(super) struct Ground {
+    pub node: Arc<Node>,
+    pub mux: Arc<Mux>,
+    pub parts: Arc<Parts>,
+    pub parser: Parser,
+}
+
+/// A call that the application has not answered.
+struct Call {
+    id: Option<u64>,
+    /// The contract's word of that name, should the application not have it.
+    word: Option<(String, Box<str>)>,
+    answer: Later<Result<Args, Problem>>,
+}
+
+/// A namespace that a client is in.
+pub(super) struct Space {
+    pub core: Arc<Core>,
+    ground: Arc<Ground>,
+    identity: Arc<Identity>,
+    /// The first stands for the client in lists, and tells it everything but messages.
+    lanes: Vec<Lane>,
+    pub visit: Option<Arc<dyn Visit>>,
+    calls: Vec<Call>,
+    pub peer: Option<Arc<SocketPeer>>,
+    /// Why it ends, for the application.
+    pub end: End,
+    entered: bool,
+}
+
+impl Space {
+    pub fn new(ground: Arc<Ground>, core: Arc<Core>, identity: Arc<Identity>, handle: &Arc<Handle>) -> Self {
+        let knows = ground.node.application().is_some_and(|application| application.knows(&core.namespace));
+        let mut space = Self {
+            core,
+            ground,
+            identity,
+            lanes: Vec::new(),
+            visit: None,
+            calls: Vec::new(),
+            peer: None,
+            end: End::Lost,
+            entered: false,
+        };
+        let layout = if knows { Layout::Rooms } else { Layout::Channels };
+        let connection = space.lane(layout).link.connection.clone();
+        if knows {
+            space.peer = Some(Arc::new(SocketPeer {
+                core: space.core.clone(),
+                node: space.ground.node.clone(),
+                handle: Arc::downgrade(handle),
+                connection: connection.clone(),
+                wire: space.wire(Layout::Rooms),
+                held: Arc::new(Mutex::new(Some(Vec::new()))),
+            }));
+        }
+        space.core.is_live(handle, vec![connection]);
+        space
+    }
+
+    fn wire(&self, layout: Layout) -> Wire {
+        Wire {
+            namespace: (*self.core.namespace).into(),
+            layout,
+            parser: self.ground.parser,
+            positions: self.core.pid.is_some(),
+        }
+    }
+
+    /// The lane of a layout, opened when it is first needed.
+    fn lane(&mut self, layout: Layout) -> &mut Lane {
+        let at = match self.lanes.iter().position(|lane| lane.layout == layout) {
+            Some(at) => at,
+            None => {
+                let lane = self.open(layout);
+                self.lanes.push(lane);
+                self.lanes.len() - 1
+            }
+        };
+        // It was found or pushed just now.
+        &mut self.lanes[at]
+    }
+
+    fn open(&self, layout: Layout) -> Lane {
+        let Ground { node, mux, parts, .. } = &*self.ground;
+        let id = LANES.fetch_add(1, Ordering::Relaxed);
+        let recovers = self.core.pid.is_some();
+        let ring = recovers.then(|| self.core.ring.clone());
+        let plan = Plan {
+            transport: Transport::SocketIo,
+            format: Format::Json,
+            form: form(&self.wire(layout)),
+            caller: Caller {
+                identity: self.identity.clone(),
+                session: self.core.session.clone(),
+                session_is_new: false,
+                client: self.core.client,
+            },
+            request: SubscribeRequest::default(),
+            refused: None,
+            accept: String::new(),
+            subprotocol: None,
+            parts: node.authorizer.is_some().then(|| parts.clone()),
+        };
+        let mut link = Link::open(node, plan, Box::new(LaneSocket { mux: mux.clone(), lane: id, ring }));
+        let watch = Arc::new(Watch {
+            core: self.core.clone(),
+            is_main: self.lanes.is_empty(),
+            over: Mutex::default(),
+        });
+        link.serve(watch.clone());
+        Lane { layout, id, link, watch, recovers }
+    }
+
+    fn main(&mut self) -> Option<&mut Lane> {
+        self.lanes.first_mut()
+    }
+
+    /// Writes a packet to the client, before any message that is written later.
+    pub fn send(&self, kind: Kind, id: Option<u64>, json: &[u8]) {
+        if let Some(main) = self.lanes.first() {
+            let wire = self.wire(main.layout);
+            main.link.connection.send(|out| wire.packet(kind, id, json, &mut WebSocketFrames(out)));
+        }
+    }
+
+    /// The client is in: it is told so, then goes on reading, then hears from the application.
+    pub fn begin(&mut self, resumed: Option<Vec<(ChannelName, Room, Position)>>) {
+        let sid = json::string(&self.core.sid);
+        let reply = match &self.core.pid {
+            Some(pid) => format!("{{\"sid\":{sid},\"pid\":{}}}", json::string(pid)),
+            None => format!("{{\"sid\":{sid}}}"),
+        };
+        self.send(Kind::Connect, None, reply.as_bytes());
+        self.entered = true;
+        if let Some(peer) = &self.peer {
+            peer.release();
+        }
+        match resumed {
+            Some(resumed) => self.go_on(resumed),
+            None => {
+                let identity = self.identity.clone();
+                for channel in &identity.channels {
+                    self.subscribe(channel.clone(), Layout::Channels, SubscribeOptions::default());
+                }
+            }
+        }
+        if let Some(visit) = &self.visit {
+            visit.begin();
+        }
+    }
+
+    fn subscribe(&mut self, channel: ChannelName, layout: Layout, options: SubscribeOptions) {
+        self.core.reads(&channel, Room { layout, options: without_start(&options) });
+        let command = Command::Subscribe { channel, options, token: None };
+        self.lane(layout).link.command(Request { reference: None, command });
+    }
+
+    /// Reads on where the client was interrupted. Rooms were joined again before ([`Space::rejoin`]).
+    fn go_on(&mut self, resumed: Vec<(ChannelName, Room, Position)>) {
+        for (channel, data) in self.core.memberships() {
+            let command = Command::Enter { channel, data, token: None };
+            if let Some(main) = self.main() {
+                main.link.command(Request { reference: None, command });
+            }
+        }
+        for (channel, room, at) in resumed {
+            if room.layout != Layout::Rooms {
+                let mut options = room.options;
+                options.start.since = Some(at);
+                self.subscribe(channel, room.layout, options);
+            }
+        }
+        for (id, array) in self.core.unanswered() {
+            self.send(Kind::Event, Some(id), &array);
+        }
+    }
+
+    /// Joins the rooms again in which an interrupted client was, each from where it had not received it; nothing is written before
+    /// [`Space::begin`].
+    pub fn rejoin(&self, resumed: &[(ChannelName, Room, Position)]) -> Later<Result<(), Problem>> {
+        let Some(peer) = self.peer.clone() else { return Box::pin(async { Ok(()) }) };
+        let rooms: Vec<_> =
+            resumed.iter().filter(|(_, room, _)| room.layout == Layout::Rooms).cloned().collect();
+        Box::pin(async move {
+            for (channel, room, at) in rooms {
+                let mut options = room.options.clone();
+                options.start.since = Some(at);
+                let begun = peer.node.hub.subscribe(&peer.connection, &channel, &options, None).await?;
+                peer.core.ring.lock().join(&channel, begun.after);
+                if let Some(held) = &mut *peer.held.lock() {
+                    held.push(channel);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// What the client said here.
+    pub fn handle(&mut self, input: Input) {
+        match input {
+            Input::Event { id, name, array, .. } => self.event(id, name, array),
+            Input::Ack { id, array, .. } => {
+                if let Ok(args) = Args::from_array(&String::from(array).into()) {
+                    self.core.answered(id, args);
+                }
+            }
+            Input::Connect { .. } | Input::Disconnect { .. } => {}
+        }
+    }
+
+    fn event(&mut self, id: Option<u64>, name: String, array: Box<str>) {
+        let Some(visit) = self.visit.clone() else { return self.ask(id, &name, &array) };
+        let word = contract::is_word(&name).then(|| (name.clone(), array.clone()));
+        let called = EventName::parse(&name).and_then(|event| {
+            let mut args = Args::from_array(&String::from(array).into())?;
+            args.0.remove(0);
+            Ok((event, args))
+        });
+        match called {
+            Ok((event, args)) => self.calls.push(Call { id, word, answer: visit.call(event, args) }),
+            Err(problem) => self.refuse(id, problem),
+        }
+    }
+
+    /// A word of the contract, or nothing that anybody here knows.
+    fn ask(&mut self, id: Option<u64>, name: &str, array: &str) {
+        let elements = json::elements(array).unwrap_or_default();
+        let args = elements.get(1..).unwrap_or_default();
+        if !contract::is_word(name) {
+            let shown: String = name.chars().take(40).collect();
+            let problem = Problem::new(Code::NotFound, format!("nobody here handles the event {shown:?}"))
+                .remedy("emit subscribe, publish, enter, leave, members or history, or add a handler to the application");
+            return self.refuse(id, problem);
+        }
+        match contract::read(&self.core.namespace, name, args, id) {
+            Ok(asked) => asked.into_iter().for_each(|asked| self.run(asked)),
+            Err(problem) => self.refuse(id, problem),
+        }
+    }
+
+    fn run(&mut self, asked: contract::Asked) {
+        let contract::Asked { mut layout, request } = asked;
+        match &request.command {
+            Command::Subscribe { channel, options, .. } => {
+                if layout == Layout::Echo && self.core.layout_of(channel) == Some(Layout::Echo) {
+                    // It goes on already: said again after a recovery.
+                    return;
+                }
+                self.core.reads(channel, Room { layout, options: without_start(options) });
+            }
+            Command::Unsubscribe { channel } => {
+                layout = self.core.layout_of(channel).unwrap_or(layout);
+                self.core.reads_no_more(channel);
+                self.core.is_member(channel, None);
+            }
+            Command::Enter { channel, data, .. } => self.core.is_member(channel, Some(data)),
+            Command::Leave { channel } => self.core.is_member(channel, None),
+            _ => {}
+        }
+        let membership = matches!(request.command, Command::Enter { .. } | Command::Leave { .. });
+        if membership && let Some(main) = self.main() {
+            return main.link.command(request);
+        }
+        self.lane(layout).link.command(request);
+    }
+
+    fn refuse(&mut self, id: Option<u64>, problem: Problem) {
+        let reference = id.and_then(|id| i64::try_from(id).ok()).map(Ref::Number);
+        if let Some(main) = self.main() {
+            main.link.refuse(reference, problem);
+        }
+    }
+
+    /// Whether more may be read from the client now.
+    pub fn wants_input(&self) -> bool {
+        self.calls.len() < CALLS
+            && self.visit.as_ref().is_none_or(|visit| visit.has_room())
+            && self.lanes.iter().all(|lane| lane.link.wants_input())
+    }
+
+    /// Does everything that can be done without waiting. Why the namespace is over, if it is.
+    pub fn drive(&mut self, cx: &mut Context<'_>) -> Option<Problem> {
+        self.poll_calls(cx);
+        for lane in &mut self.lanes {
+            lane.link.drive(cx);
+        }
+        self.lanes.iter().find_map(|lane| lane.watch.over.lock().take())
+    }
+
+    fn poll_calls(&mut self, cx: &mut Context<'_>) {
+        let mut n = 0;
+        while let Some(call) = self.calls.get_mut(n) {
+            let Poll::Ready(answer) = call.answer.as_mut().poll(cx) else {
+                n += 1;
+                continue;
+            };
+            let Call { id, word, .. } = self.calls.remove(n);
+            match (answer, word) {
+                (Ok(args), _) => {
+                    if let (Some(id), fanfare_protocol::Data::Json(array)) = (id, args.to_array()) {
+                        self.send(Kind::Ack, Some(id), &array);
+                    }
+                }
+                (Err(problem), Some((name, array))) if problem.code == Code::NotFound => {
+                    self.ask(id, &name, &array);
+                }
+                (Err(problem), _) => self.refuse(id, problem),
+            }
+        }
+    }
+
+    /// Writes what there is to write, frames that were cut before others. What the first lane has to say precedes what others have.
+    pub fn pump(&mut self, cx: &mut Context<'_>, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> Wrote {
+        let owner = self.ground.mux.owner();
+        let mut order: Vec<usize> = (0..self.lanes.len()).collect();
+        order.sort_by_key(|n| self.lanes.get(*n).is_none_or(|lane| Some(lane.id) != owner));
+        let mut all = Wrote::Enough;
+        for n in order {
+            let mux = self.ground.mux.clone();
+            let ring = self.core.ring.clone();
+            let Some(lane) = self.lanes.get_mut(n) else { continue };
+            let (id, recovers) = (lane.id, lane.recovers);
+            let wrote = lane
+                .link
+                .pump(cx, &mut |bytes| mux.write(id, recovers.then_some(&*ring), bytes, &mut *write));
+            match wrote {
+                Wrote::Enough | Wrote::Finished => {}
+                Wrote::Blocked => all = Wrote::Blocked,
+                Wrote::Dead => return Wrote::Dead,
+            }
+        }
+        all
+    }
+
+    /// What writing has come to.
+    pub fn rests(&mut self, waits: bool, progress: bool) {
+        for lane in &mut self.lanes {
+            lane.link.rests(waits, progress);
+        }
+    }
+
+    /// Whether the lane that was cut in the middle of a frame is one of these.
+    pub fn owns(&self, lane: u64) -> bool {
+        self.lanes.iter().any(|own| own.id == lane)
+    }
+
+    /// What is queued goes out, no messages any more.
+    pub fn finish(&self) {
+        for lane in &self.lanes {
+            lane.link.connection.finish();
+        }
+    }
+
+    /// Bytes came in.
+    pub fn received(&mut self) {
+        for lane in &mut self.lanes {
+            lane.link.received();
+        }
+    }
+
+    /// Ends the visit.
+    pub fn leave(&mut self, why: End) {
+        self.end = why;
+        if let Some(visit) = self.visit.take() {
+            visit.end(why);
+        }
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.leave(self.end);
+    }
+}
+
+fn without_start(options: &SubscribeOptions) -> SubscribeOptions {
+    SubscribeOptions { start: fanfare_protocol::Start::default(), ..options.clone() }
+}
+
+/// A packet of a namespace that the client is not in.
+pub(super) fn packet(parser: Parser, namespace: &str, kind: Kind, json: &[u8]) -> Vec<u8> {
+    let wire = Wire { namespace: namespace.into(), layout: Layout::Channels, parser, positions: false };
+    let mut out = Vec::new();
+    wire.packet(kind, None, json, &mut WebSocketFrames(&mut out));
+    out
+}
+
+/// The payload of a CONNECT_ERROR.
+pub(super) fn refusal(problem: &Problem) -> String {
+    wire::refusal_json(problem)
+}

@@ -1,0 +1,219 @@
+//! A WebSocket that carries a session: frames in, and its end.
+use std::{
+    cell::RefCell,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fanfare_broker::Budget;
+use fanfare_protocol::{Code, Problem};
+use fanfare_websocket::{Decoder, Limits, Message, frame};
+use tokio::time::{Sleep, sleep};
+
+use super::{engine::too_late, sessions::Upgraded, settings::SocketIoSettings};
+use crate::{arrival::Arrival, node::Node, socket::Io};
+
+/// How long a closed connection's socket stays, so that the last frames arrive.
+const LINGER: Duration = Duration::from_secs(1);
+/// Reads in one call, so that one connection does not keep a worker.
+const READS: usize = 4;
+
+thread_local! {
+    /// Where sockets are read into: one buffer a worker, none a connection.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
+}
+
+/// What came.
+pub(super) enum Carried {
+    /// A text packet.
+    Text(Bytes),
+    /// A binary packet.
+    Binary(Vec<u8>),
+    /// Nothing for the layer above, but more may be there.
+    Again,
+    /// A frame to answer with.
+    Say(Bytes),
+    /// The client closes, or must be closed, with this frame.
+    Close(Bytes),
+    /// The connection must end.
+    Late(Problem),
+    /// The client is gone.
+    Gone,
+}
+
+/// A WebSocket.
+pub(crate) struct WebSocket {
+    pub io: Box<dyn Io>,
+    decoder: Decoder,
+    /// What was read and not decoded.
+    rest: Bytes,
+    held: usize,
+    budget: Option<Arc<Budget>>,
+    arrival: Arrival,
+    /// Output waits for the client.
+    pub waits: bool,
+    linger: Option<Pin<Box<Sleep>>>,
+    shut: bool,
+}
+
+impl WebSocket {
+    /// One that was just opened; `early` is what the client sent behind its request.
+    pub fn new(node: &Node, settings: &SocketIoSettings, io: Box<dyn Io>, early: &[u8]) -> Self {
+        let limits = node.rules.transport();
+        let decoder = Decoder::new(Limits {
+            message_bytes: settings.max_payload,
+            fragments: limits.fragments,
+            frame_bytes: settings.max_payload,
+        });
+        Self::of(io, decoder, Bytes::copy_from_slice(early))
+    }
+
+    /// One that has said that it takes a session over.
+    pub fn taken_over(upgraded: Upgraded) -> Self {
+        let Upgraded { io, decoder, rest } = upgraded;
+        Self::of(io, decoder, rest.into())
+    }
+
+    fn of(io: Box<dyn Io>, decoder: Decoder, rest: Bytes) -> Self {
+        Self {
+            io,
+            decoder,
+            rest,
+            held: 0,
+            budget: None,
+            arrival: Arrival::default(),
+            waits: false,
+            linger: None,
+            shut: false,
+        }
+    }
+
+    /// What is under it.
+    pub fn into_upgraded(self) -> Upgraded {
+        let mut me = self;
+        me.give_back();
+        let io = std::mem::replace(&mut me.io, Box::new(crate::socket::Closed));
+        let decoder = std::mem::replace(
+            &mut me.decoder,
+            Decoder::new(Limits { message_bytes: 0, fragments: 0, frame_bytes: 0 }),
+        );
+        Upgraded { io, decoder, rest: me.rest.to_vec() }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give(self.held);
+        }
+        self.held = 0;
+    }
+
+    /// The next message. `held` are bytes that the layer above holds of one.
+    pub fn poll_message(&mut self, cx: &mut Context<'_>, budget: &Arc<Budget>, held: usize) -> Poll<Carried> {
+        if self.arrival.is_late(cx) {
+            return Poll::Ready(Carried::Late(too_late()));
+        }
+        for _ in 0..READS {
+            if !self.rest.is_empty() {
+                let carried = self.decode();
+                let partial = self.decoder.buffered() + held;
+                self.arrival.received(partial > 0, partial == 0 || self.held == 0);
+                if !self.hold(budget, partial + self.rest.len()) {
+                    return Poll::Ready(Carried::Late(full()));
+                }
+                match carried {
+                    Some(carried) => return Poll::Ready(carried),
+                    None => continue,
+                }
+            }
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                self.io
+                    .poll_read(cx, scratch)
+                    .map_ok(|n| Bytes::copy_from_slice(scratch.get(..n).unwrap_or_default()))
+            });
+            match read {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(bytes)) if !bytes.is_empty() => self.rest = bytes,
+                Poll::Ready(_) => return Poll::Ready(Carried::Gone),
+            }
+        }
+        Poll::Ready(Carried::Again)
+    }
+
+    fn hold(&mut self, budget: &Arc<Budget>, now: usize) -> bool {
+        if now == self.held {
+            return true;
+        }
+        self.give_back();
+        self.budget.get_or_insert_with(|| budget.clone());
+        let has_room = budget.try_take(now);
+        if has_room {
+            self.held = now;
+        }
+        has_room
+    }
+
+    /// Decodes one message of what was read; none when more bytes are needed.
+    fn decode(&mut self) -> Option<Carried> {
+        let mut bytes: &[u8] = &self.rest;
+        let message = self.decoder.feed(&mut bytes);
+        let left = bytes.len();
+        self.rest = self.rest.slice(self.rest.len() - left..);
+        match message {
+            Ok(None) => None,
+            Ok(Some(Message::Text(text))) => Some(Carried::Text(text)),
+            Ok(Some(Message::Binary(bytes))) => Some(Carried::Binary(bytes.to_vec())),
+            Ok(Some(Message::Ping(payload))) => Some(Carried::Say(frame::pong(&payload))),
+            Ok(Some(Message::Pong(_))) => Some(Carried::Again),
+            Ok(Some(Message::Close(close))) => Some(Carried::Close(frame::close_reply(close.as_ref()))),
+            Err(error) => Some(Carried::Close(frame::close_frame(error.close_code(), error.reason()))),
+        }
+    }
+
+    /// Whether a closed connection has had its time for the last frames.
+    pub fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        deadline.as_mut().poll(cx).is_ready()
+    }
+
+    /// Everything was written: waits for the other side to close, not for long.
+    pub fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_late(cx) {
+            return Poll::Ready(());
+        }
+        if !self.shut {
+            match self.io.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => self.shut = true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            for _ in 0..READS {
+                match self.io.poll_read(cx, scratch) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) => {}
+                }
+            }
+            // Bounded by the deadline: a client that floods is dropped with it.
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+fn full() -> Problem {
+    Problem::new(Code::Unavailable, "the server's memory for messages is used up")
+        .retry_after_ms(1000)
+        .remedy("try again in a moment, or raise limits.memory_bytes")
+}
