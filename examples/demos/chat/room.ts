@@ -1,6 +1,6 @@
 // One room: what was said, who is there, who types. It knows the channel; what it looks like is the page's.
 import type { AnyClient, Channel, Gap, Message } from 'fanfare-client';
-import { fields, text } from '../shared/kit.ts';
+import { fields, join, text } from '../shared/kit.ts';
 
 const PAGE = 30;
 /** Lines kept for a room. */
@@ -40,7 +40,7 @@ export class Room {
 
   constructor(client: AnyClient, readonly name: string, heard: Heard) {
     this.#heard = heard;
-    this.channel = client.channel(`demo:chat:${name}`, { presence: true });
+    this.channel = join(client, `demo:chat:${name}`, { presence: true });
     this.channel.subscribe('say', m => this.#say(m), { last: PAGE, onGap: gap => this.#gap(gap) });
     this.channel.subscribe('typing', m => this.#type(m));
   }

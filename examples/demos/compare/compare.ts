@@ -1,7 +1,7 @@
 // The same channel heard four ways at once, for a minute. Three are the client over one transport each; the fourth is a short poll made
 // with the package's `poll` and nothing but fetch.
 import { type AnyClient, createClient, type Message, poll } from 'fanfare-client';
-import { $, bytes, count, el, fields, HUB, many, ms, number, put, RETRY, showStatus } from '../shared/kit.ts';
+import { $, bytes, count, el, fields, HUB, join, many, ms, number, put, RETRY, showStatus } from '../shared/kit.ts';
 
 const CHANNEL = 'demo:compare';
 const LASTS = 60_000;
@@ -73,7 +73,7 @@ let ending: AbortController | undefined;
 function hearOver(transport: 'longpoll' | 'sse' | 'ws', way: Way, signal: AbortSignal): AnyClient {
   const client: AnyClient = createClient(HUB, { transports: [transport], retry: RETRY });
   const hear = (message: Message) => way.hear(number(fields(message.data).n), message.time);
-  client.channel(CHANNEL).subscribe('update', hear, { signal });
+  join(client, CHANNEL).subscribe('update', hear, { signal });
   const figures = () => {
     const metrics = client.metrics();
     way.requests = metrics.requests;

@@ -1,6 +1,6 @@
 // Pointers at 30 Hz. Each move is an ephemeral message; what is drawn glides from one to the next.
 import type { Message } from 'fanfare-client';
-import { $, connect, el, fields, hue, number, put, text, visitorName } from '../shared/kit.ts';
+import { $, connect, el, fields, hue, join, number, put, text, visitorName } from '../shared/kit.ts';
 
 const EVERY = 1000 / 30;
 /** A pointer that has not moved for so long fades; then it goes. */
@@ -46,7 +46,7 @@ class Pointer {
 
 const canvas = $('canvas');
 const client = connect();
-const channel = client.channel('demo:cursors', { echo: false, presence: true });
+const channel = join(client, 'demo:cursors', { echo: false, presence: true });
 const others = new Map<string, Pointer>();
 const me = visitorName();
 let own: Pointer | undefined;

@@ -1,7 +1,7 @@
 // A job that takes half a minute, watched two ways at once. `poll` asks the hub's HTTP API for the newest word of the job's channel, less
 // and less often while nothing changes; the subscription is told, and asks nothing.
 import { type Message, type Poll, poll } from 'fanfare-client';
-import { $, connect, el, fields, HUB, ms, number, orProblem, put, random, text, time } from '../shared/kit.ts';
+import { $, connect, el, fields, HUB, join, ms, number, orProblem, put, random, text, time } from '../shared/kit.ts';
 
 interface Progress {
   percent: number;
@@ -85,7 +85,7 @@ function watchLive(channel: string, signal: AbortSignal): void {
     $('steps').prepend(el('li', {}, el('time', {}, time(message.time)), `${Math.round(progress.percent)} % ${progress.words}`));
     if (ended(progress)) finished();
   };
-  client.channel(channel).subscribe('progress', hear, { last: 100, signal });
+  join(client, channel).subscribe('progress', hear, { last: 100, signal });
 }
 
 function finished(): void {

@@ -1,12 +1,12 @@
 // A board of moods: a keyed channel is a table that everybody sees. Publishing with a new key inserts, with a known key updates, and
 // with `null` deletes. Only who posted a mood is shown its buttons; a real board would have the hub check that, by a grant.
 import type { Message } from 'fanfare-client';
-import { $, connect, count, el, fields, flash, orProblem, put, random, remember, remembered, text, time, toast, visitorName } from '../shared/kit.ts';
+import { $, connect, count, el, fields, flash, join, orProblem, put, random, remember, remembered, text, time, toast, visitorName } from '../shared/kit.ts';
 import { FACES, faceAsChoice, faceInWords, faceOf } from './faces.ts';
 
 const EMOJI = Object.keys(FACES);
 const client = connect();
-const board = client.channel('demo:moods', { snapshot: true });
+const board = join(client, 'demo:moods', { snapshot: true });
 const cards = new Map<string, HTMLLIElement>();
 const mine = new Set((remembered('moods.mine') ?? '').split(' ').filter(Boolean));
 const since = { added: 0, changed: 0, removed: 0 };

@@ -1,6 +1,6 @@
 // An inbox: a keyed channel whose name only this browser knows. Its state is the inbox; nothing is kept in the page.
 import type { Message } from 'fanfare-client';
-import { $, connect, count, el, fields, flash, HUB, orProblem, put, random, remember, remembered, shortTime, text, toast } from '../shared/kit.ts';
+import { $, connect, count, el, fields, flash, HUB, join, orProblem, put, random, remember, remembered, shortTime, text, toast } from '../shared/kit.ts';
 
 const LEVELS = ['urgent', 'high', 'medium', 'low'] as const;
 type Level = (typeof LEVELS)[number];
@@ -26,7 +26,7 @@ if (!inboxName) {
   remember('inbox', inboxName);
 }
 const client = connect();
-const inbox = client.channel(`demo:inbox:${inboxName}`, { snapshot: true });
+const inbox = join(client, `demo:inbox:${inboxName}`, { snapshot: true });
 const rows = new Map<string, HTMLLIElement>();
 let filter: Level | 'all' | 'unread' = 'all';
 

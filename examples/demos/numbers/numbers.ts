@@ -1,6 +1,6 @@
 // One number every three seconds: the last ten first, then each as it comes.
 import type { Message } from 'fanfare-client';
-import { $, connect, count, el, flash, HUB, number, put, time } from '../shared/kit.ts';
+import { $, connect, count, el, flash, HUB, join, number, put, time } from '../shared/kit.ts';
 
 const MOST = 10;
 const rows = $('rows');
@@ -23,4 +23,4 @@ function show(message: Message): void {
 }
 
 put($('hub'), HUB);
-connect().channel('demo:numbers').subscribe('number', show, { last: MOST });
+join(connect(), 'demo:numbers').subscribe('number', show, { last: MOST });

@@ -1,6 +1,6 @@
 // The hub counts, this page counts along, and its network can be cut. Every number must come once, in order, whenever it comes.
 import type { Message } from 'fanfare-client';
-import { $, connect, count, describe, el, fields, number, put, time } from '../shared/kit.ts';
+import { $, connect, count, describe, el, fields, join, number, put, time } from '../shared/kit.ts';
 import { Network } from './network.ts';
 
 const network = new Network();
@@ -28,7 +28,7 @@ function hear(message: Message): void {
   expected = Math.max(n + 1, expected ?? 0);
 }
 
-client.channel('demo:ticks').subscribe('tick', hear, {
+join(client, 'demo:ticks').subscribe('tick', hear, {
   onGap: gap => {
     tell(`The hub says that something is gone: ${gap.reason}`);
     if (gap.reason === 'epoch') expected = undefined;

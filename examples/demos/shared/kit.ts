@@ -1,6 +1,6 @@
 // The little that the demos share: finding and making elements, the pill that shows the connection, toasts, who this visitor is.
 // Text from others goes into the page by `textContent` alone; nothing here or in a demo takes a string as HTML.
-import { type AnyClient, type ClientOptions, createClient, type Status, type TransportName } from 'fanfare-client';
+import { type AnyClient, type Channel, type ChannelOptions, type ClientOptions, createClient, type Status, type TransportName } from 'fanfare-client';
 
 /** Where the hub is: the demos are served at `<hub>/demos/`. */
 export const HUB = new URL('..', new URL('./', location.href)).href.replace(/\/$/, '');
@@ -135,6 +135,16 @@ export function connect(options: ClientOptions = {}): AnyClient {
     else if (state === 'connected') solved('connection');
   });
   return client;
+}
+
+/** A channel; the visitor is told if the hub refuses it. */
+export function join(client: AnyClient, name: string, options: ChannelOptions = {}): Channel {
+  const channel: Channel = client.channel(name, options);
+  channel.state.subscribe(({ state, error }) => {
+    if (state === 'live') solved(name);
+    else if (error) problem(name, `The hub refused ${name}: ${error.message}. [namespaces.demo] in its configuration says who may do what there.`);
+  });
+  return channel;
 }
 
 // ---- telling the visitor

@@ -1,7 +1,7 @@
 // One table, three sources. Every update comes three times, once over each transport; its position (epoch and offset) is the same
 // whichever way it came, so whoever is first is taken, and the others are counted and dropped.
 import { type AnyClient, createClient, type Message, poll } from 'fanfare-client';
-import { $, count, el, fields, flash, HUB, many, number, put, RETRY, showStatus, text } from '../shared/kit.ts';
+import { $, count, el, fields, flash, HUB, join, many, number, put, RETRY, showStatus, text } from '../shared/kit.ts';
 
 const CHANNEL = 'demo:orders';
 const ROWS = 12;
@@ -95,7 +95,7 @@ const live = (transport: 'ws' | 'sse', main: boolean) => (state: HTMLElement, he
   const client: AnyClient = createClient(HUB, { transports: [transport], retry: RETRY });
   showStatus(client, state);
   if (main) showStatus(client, $('state'));
-  const off = client.channel(CHANNEL).subscribe('order', heard);
+  const off = join(client, CHANNEL).subscribe('order', heard);
   return () => {
     off();
     void client.close();

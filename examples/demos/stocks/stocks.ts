@@ -1,9 +1,9 @@
 // Stocks over Server-Sent Events. Three kinds of events on one channel: `quote`, `news`, and `halt`; each handler hears its own.
 import type { Message } from 'fanfare-client';
-import { $, connect, count, el, fields, flash, HUB, number, price, put, text, time } from '../shared/kit.ts';
+import { $, connect, count, el, fields, flash, HUB, join, number, price, put, text, time } from '../shared/kit.ts';
 
 const client = connect({ transports: ['sse'] });
-const stocks = client.channel('demo:stocks', { snapshot: true });
+const stocks = join(client, 'demo:stocks', { snapshot: true });
 const rows = new Map<string, Row>();
 const heard = { quote: 0, news: 0, halt: 0 };
 

@@ -1,7 +1,7 @@
 // Seats left. The list of tours is the state of one keyed channel; each tour's seats are a channel of their own, so that following
 // one is subscribing to it, and its card begins with what is true now.
 import type { Message, Off } from 'fanfare-client';
-import { $, connect, count, el, fields, flash, number, put, remember, remembered, text } from '../shared/kit.ts';
+import { $, connect, count, el, fields, flash, join, number, put, remember, remembered, text } from '../shared/kit.ts';
 
 const client = connect();
 const tours = new Map<string, Tour>();
@@ -49,7 +49,7 @@ class Tour {
     if (wanted) {
       unfollowed.delete(this.#id);
       this.#last = undefined;
-      this.#off = client.channel(`demo:tour:${this.#id}`).subscribe(m => this.#show(m), { last: 1 });
+      this.#off = join(client, `demo:tour:${this.#id}`).subscribe(m => this.#show(m), { last: 1 });
     } else {
       unfollowed.add(this.#id);
       this.#off?.();
@@ -81,7 +81,7 @@ function summary(): void {
   put($('following'), [...tours.values()].filter(tour => tour.followed).length);
 }
 
-const catalogue = client.channel('demo:tours', { snapshot: true });
+const catalogue = join(client, 'demo:tours', { snapshot: true });
 catalogue.subscribe(message => {
   const { key } = message;
   if (!key || message.data === null || tours.has(key)) return;

@@ -2,7 +2,7 @@
 // were. A real feed can take the simulated market's place: this page then publishes what it hears to the hub, with the feed's own trade ids,
 // so that two pages that relay the same feed publish each trade once.
 import type { AnyClient, Message } from 'fanfare-client';
-import { $, bytes, connect, count, el, fields, ms, number, price, problem, put, solved, text, time } from '../shared/kit.ts';
+import { $, bytes, connect, count, el, fields, join, ms, number, price, problem, put, solved, text, time } from '../shared/kit.ts';
 import { readTrade, type Trade } from './feeds.ts';
 
 const MOST = 50;
@@ -20,7 +20,7 @@ function open(): void {
   client = connect();
   first = last = undefined;
   rows.replaceChildren();
-  client.channel(channel, rate > 0 ? { rate } : {}).subscribe('trade', hear, { onError: error => problem('trades', error.message) });
+  join(client, channel, rate > 0 ? { rate } : {}).subscribe('trade', hear);
   previous = undefined;
 }
 

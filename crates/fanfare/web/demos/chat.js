@@ -2,7 +2,7 @@
 import { $, connect, el, hue, orProblem, put, random, remember, remembered, shortTime, text as text2, fields as fields2, visitorName } from "./kit.js";
 
 // examples/demos/chat/room.ts
-import { fields, text } from "./kit.js";
+import { fields, join, text } from "./kit.js";
 var PAGE = 30;
 var MOST = 500;
 var TYPING = 3500;
@@ -10,7 +10,7 @@ var Room = class {
   constructor(client2, name2, heard) {
     this.name = name2;
     this.#heard = heard;
-    this.channel = client2.channel(`demo:chat:${name2}`, { presence: true });
+    this.channel = join(client2, `demo:chat:${name2}`, { presence: true });
     this.channel.subscribe("say", (m) => this.#say(m), { last: PAGE, onGap: (gap) => this.#gap(gap) });
     this.channel.subscribe("typing", (m) => this.#type(m));
   }

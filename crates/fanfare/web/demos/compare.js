@@ -1,6 +1,6 @@
 // examples/demos/compare/compare.ts
 import { createClient, poll } from "./fanfare-client.min.js";
-import { $, bytes, count, el, fields, HUB, many, ms, number, put, RETRY, showStatus } from "./kit.js";
+import { $, bytes, count, el, fields, HUB, join, many, ms, number, put, RETRY, showStatus } from "./kit.js";
 var CHANNEL = "demo:compare";
 var LASTS = 6e4;
 var Way = class {
@@ -62,7 +62,7 @@ var ending;
 function hearOver(transport, way, signal) {
   const client = createClient(HUB, { transports: [transport], retry: RETRY });
   const hear = (message) => way.hear(number(fields(message.data).n), message.time);
-  client.channel(CHANNEL).subscribe("update", hear, { signal });
+  join(client, CHANNEL).subscribe("update", hear, { signal });
   const figures = () => {
     const metrics = client.metrics();
     way.requests = metrics.requests;

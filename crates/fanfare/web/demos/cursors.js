@@ -1,5 +1,5 @@
 // examples/demos/cursors/cursors.ts
-import { $, connect, el, fields, hue, number, put, text, visitorName } from "./kit.js";
+import { $, connect, el, fields, hue, join, number, put, text, visitorName } from "./kit.js";
 var EVERY = 1e3 / 30;
 var STILL = 4e3;
 var GONE = 3e4;
@@ -37,7 +37,7 @@ var Pointer = class {
 };
 var canvas = $("canvas");
 var client = connect();
-var channel = client.channel("demo:cursors", { echo: false, presence: true });
+var channel = join(client, "demo:cursors", { echo: false, presence: true });
 var others = /* @__PURE__ */ new Map();
 var me = visitorName();
 var own;

@@ -1,6 +1,6 @@
 // examples/demos/job/job.ts
 import { poll } from "./fanfare-client.min.js";
-import { $, connect, el, fields, HUB, ms, number, orProblem, put, random, text, time } from "./kit.js";
+import { $, connect, el, fields, HUB, join, ms, number, orProblem, put, random, text, time } from "./kit.js";
 var SILENT = 25e3;
 var client = connect();
 var requests = client.channel("demo:jobs");
@@ -67,7 +67,7 @@ function watchLive(channel, signal) {
     $("steps").prepend(el("li", {}, el("time", {}, time(message.time)), `${Math.round(progress.percent)} % ${progress.words}`));
     if (ended(progress)) finished();
   };
-  client.channel(channel).subscribe("progress", hear, { last: 100, signal });
+  join(client, channel).subscribe("progress", hear, { last: 100, signal });
 }
 function finished() {
   running = false;

@@ -94,6 +94,14 @@ function connect(options = {}) {
   });
   return client;
 }
+function join(client, name, options = {}) {
+  const channel = client.channel(name, options);
+  channel.state.subscribe(({ state, error }) => {
+    if (state === "live") solved(name);
+    else if (error) problem(name, `The hub refused ${name}: ${error.message}. [namespaces.demo] in its configuration says who may do what there.`);
+  });
+  return channel;
+}
 var shown = /* @__PURE__ */ new Map();
 function problem(name, message) {
   solved(name);
@@ -159,6 +167,7 @@ export {
   fields,
   flash,
   hue,
+  join,
   many,
   ms,
   number,

@@ -1,5 +1,5 @@
 // examples/demos/moods/moods.ts
-import { $, connect, count, el as el2, fields, flash, orProblem, put, random, remember, remembered, text, time, toast, visitorName } from "./kit.js";
+import { $, connect, count, el as el2, fields, flash, join, orProblem, put, random, remember, remembered, text, time, toast, visitorName } from "./kit.js";
 
 // examples/demos/moods/faces.ts
 import { el } from "./kit.js";
@@ -65,7 +65,7 @@ var faceAsChoice = (face) => `${has ? `${face} ` : ""}${FACES[face]?.name ?? fac
 // examples/demos/moods/moods.ts
 var EMOJI = Object.keys(FACES);
 var client = connect();
-var board = client.channel("demo:moods", { snapshot: true });
+var board = join(client, "demo:moods", { snapshot: true });
 var cards = /* @__PURE__ */ new Map();
 var mine = new Set((remembered("moods.mine") ?? "").split(" ").filter(Boolean));
 var since = { added: 0, changed: 0, removed: 0 };

@@ -1,5 +1,5 @@
 // examples/demos/notifications/notifications.ts
-import { $, connect, count, el, fields, flash, HUB, orProblem, put, random, remember, remembered, shortTime, text, toast } from "./kit.js";
+import { $, connect, count, el, fields, flash, HUB, join, orProblem, put, random, remember, remembered, shortTime, text, toast } from "./kit.js";
 var LEVELS = ["urgent", "high", "medium", "low"];
 var WORDS = {
   low: ["The weekly report is ready", "Somebody liked your note", "A backup was made"],
@@ -13,7 +13,7 @@ if (!inboxName) {
   remember("inbox", inboxName);
 }
 var client = connect();
-var inbox = client.channel(`demo:inbox:${inboxName}`, { snapshot: true });
+var inbox = join(client, `demo:inbox:${inboxName}`, { snapshot: true });
 var rows = /* @__PURE__ */ new Map();
 var filter = "all";
 function read(message) {

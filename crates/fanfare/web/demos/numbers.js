@@ -1,5 +1,5 @@
 // examples/demos/numbers/numbers.ts
-import { $, connect, count, el, flash, HUB, number, put, time } from "./kit.js";
+import { $, connect, count, el, flash, HUB, join, number, put, time } from "./kit.js";
 var MOST = 10;
 var rows = $("rows");
 function show(message) {
@@ -19,4 +19,4 @@ function show(message) {
   while (rows.childElementCount > MOST) rows.lastElementChild?.remove();
 }
 put($("hub"), HUB);
-connect().channel("demo:numbers").subscribe("number", show, { last: MOST });
+join(connect(), "demo:numbers").subscribe("number", show, { last: MOST });

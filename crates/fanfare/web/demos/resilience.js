@@ -1,5 +1,5 @@
 // examples/demos/resilience/resilience.ts
-import { $, connect, count, describe, el, fields, number, put, time } from "./kit.js";
+import { $, connect, count, describe, el, fields, join, number, put, time } from "./kit.js";
 
 // examples/demos/resilience/network.ts
 var Network = class {
@@ -115,7 +115,7 @@ function hear(message) {
   else if (expected !== void 0 && n < expected) tally.disordered += 1;
   expected = Math.max(n + 1, expected ?? 0);
 }
-client.channel("demo:ticks").subscribe("tick", hear, {
+join(client, "demo:ticks").subscribe("tick", hear, {
   onGap: (gap) => {
     tell(`The hub says that something is gone: ${gap.reason}`);
     if (gap.reason === "epoch") expected = void 0;

@@ -1,6 +1,6 @@
 // examples/demos/sources/sources.ts
 import { createClient, poll } from "./fanfare-client.min.js";
-import { $, count, el, fields, flash, HUB, many, number, put, RETRY, showStatus, text } from "./kit.js";
+import { $, count, el, fields, flash, HUB, join, many, number, put, RETRY, showStatus, text } from "./kit.js";
 var CHANNEL = "demo:orders";
 var ROWS = 12;
 var kept = /* @__PURE__ */ new Map();
@@ -79,7 +79,7 @@ var live = (transport, main) => (state, heard) => {
   const client = createClient(HUB, { transports: [transport], retry: RETRY });
   showStatus(client, state);
   if (main) showStatus(client, $("state"));
-  const off = client.channel(CHANNEL).subscribe("order", heard);
+  const off = join(client, CHANNEL).subscribe("order", heard);
   return () => {
     off();
     void client.close();

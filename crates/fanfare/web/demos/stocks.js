@@ -1,7 +1,7 @@
 // examples/demos/stocks/stocks.ts
-import { $, connect, count, el, fields, flash, HUB, number, price, put, text, time } from "./kit.js";
+import { $, connect, count, el, fields, flash, HUB, join, number, price, put, text, time } from "./kit.js";
 var client = connect({ transports: ["sse"] });
-var stocks = client.channel("demo:stocks", { snapshot: true });
+var stocks = join(client, "demo:stocks", { snapshot: true });
 var rows = /* @__PURE__ */ new Map();
 var heard = { quote: 0, news: 0, halt: 0 };
 var Row = class {

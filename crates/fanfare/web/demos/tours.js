@@ -1,5 +1,5 @@
 // examples/demos/tours/tours.ts
-import { $, connect, count, el, fields, flash, number, put, remember, remembered, text } from "./kit.js";
+import { $, connect, count, el, fields, flash, join, number, put, remember, remembered, text } from "./kit.js";
 var client = connect();
 var tours = /* @__PURE__ */ new Map();
 var unfollowed = new Set((remembered("tours.unfollowed") ?? "").split(" ").filter(Boolean));
@@ -40,7 +40,7 @@ var Tour = class {
     if (wanted) {
       unfollowed.delete(this.#id);
       this.#last = void 0;
-      this.#off = client.channel(`demo:tour:${this.#id}`).subscribe((m) => this.#show(m), { last: 1 });
+      this.#off = join(client, `demo:tour:${this.#id}`).subscribe((m) => this.#show(m), { last: 1 });
     } else {
       unfollowed.add(this.#id);
       this.#off?.();
@@ -69,7 +69,7 @@ function summary() {
   put($("all"), tours.size);
   put($("following"), [...tours.values()].filter((tour) => tour.followed).length);
 }
-var catalogue = client.channel("demo:tours", { snapshot: true });
+var catalogue = join(client, "demo:tours", { snapshot: true });
 catalogue.subscribe((message) => {
   const { key } = message;
   if (!key || message.data === null || tours.has(key)) return;

@@ -1,5 +1,5 @@
 // examples/demos/trades/trades.ts
-import { $, bytes, connect, count, el, fields as fields2, ms, number, price, problem, put, solved, text as text2, time } from "./kit.js";
+import { $, bytes, connect, count, el, fields as fields2, join, ms, number, price, problem, put, solved, text as text2, time } from "./kit.js";
 
 // examples/demos/trades/feeds.ts
 import { fields, text } from "./kit.js";
@@ -39,7 +39,7 @@ function open() {
   client = connect();
   first = last = void 0;
   rows.replaceChildren();
-  client.channel(channel, rate > 0 ? { rate } : {}).subscribe("trade", hear, { onError: (error) => problem("trades", error.message) });
+  join(client, channel, rate > 0 ? { rate } : {}).subscribe("trade", hear);
   previous = void 0;
 }
 function hear(message) {
