@@ -1,5 +1,9 @@
 //! A hub inside a program.
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{
+    fmt, io,
+    path::Path,
+    sync::{Arc, Weak},
+};
 
 use axum::{Extension, Router};
 use fanfare_transport::{Authorizer, Node};
@@ -9,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     builder::Builder,
     config::Live,
+    events::Registry,
     http,
     server::{
         StartError,
@@ -46,12 +51,23 @@ pub struct Fanfare {
 struct Inner {
     live: Arc<Live>,
     node: Arc<Node>,
+    registry: Arc<Registry>,
     store: Option<Store>,
     page: bool,
     stopping: watch::Sender<bool>,
     open: Arc<Open>,
     /// Aborted on drop.
     _tasks: JoinSet<()>,
+}
+
+/// A hub that may be gone.
+pub(crate) struct WeakFanfare(Weak<Inner>);
+
+impl WeakFanfare {
+    /// The hub, if it is there.
+    pub fn upgrade(&self) -> Option<Fanfare> {
+        self.0.upgrade().map(|inner| Fanfare { inner })
+    }
 }
 
 /// Keeps the hub's tasks running as long as a router is mounted somewhere.
@@ -89,14 +105,21 @@ impl Fanfare {
         page: bool,
         data: Option<&Path>,
     ) -> Result<Self, StartError> {
-        let Assembled { node, store, tasks } = assemble(&live, authorizer, data)?;
+        let Assembled { node, registry, store, tasks } = assemble(&live, authorizer, data)?;
         let stopping = watch::Sender::new(false);
-        let inner = Inner { live, node, store, page, stopping, open: Arc::default(), _tasks: tasks };
-        Ok(Self { inner: Arc::new(inner) })
+        let open = Arc::default();
+        let inner = Arc::new(Inner { live, node, registry, store, page, stopping, open, _tasks: tasks });
+        inner.registry.set_home(WeakFanfare(Arc::downgrade(&inner)));
+        Ok(Self { inner })
     }
 
     pub(crate) fn node(&self) -> &Arc<Node> {
         &self.inner.node
+    }
+
+    /// The application's handlers.
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.inner.registry
     }
 
     /// Tells when the hub stops.

@@ -49,23 +49,26 @@ pub mod cli;
 pub mod config;
 pub mod demos;
 mod embed;
+mod events;
 mod fanfare;
 pub mod host;
 pub mod http;
 mod rules;
+pub mod schema;
 pub mod server;
 pub mod store;
 
 pub use builder::Builder;
 pub use config::Config;
 pub use embed::{Delivery, MessageData, Publishing, Subscribing, Subscription};
+pub use events::{Acks, Admission, Answer, Context, Events, Socket, Target};
 pub use fanfare::Fanfare;
 pub use fanfare_protocol::{
-    Ack, ChannelName, ClientId, Code, Data, EventName, Grant, Identity, Member, Message, Pattern, Position,
-    Problem, Publish, Right, Rights, SubscribeOptions,
+    Ack, Args, Binary, ChannelName, ClientId, Code, Data, EventName, FromArgs, Grant, Identity, Member,
+    Message, Pattern, Position, Problem, Publish, Right, Rights, SubscribeOptions, ToArgs,
     command::Page,
     event::{Gap, GapReason, HistoryPage, MembersPage, Published},
 };
-pub use fanfare_transport::{Asker, Authorizer, Decision};
+pub use fanfare_transport::{Asker, Authorizer, Decision, End, Handshake};
 pub use server::{ServeError, StartError};
 pub use store::StoreError;

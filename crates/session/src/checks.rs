@@ -94,6 +94,19 @@ pub fn check_size(limits: &Limits, data: &Data) -> Result<(), Problem> {
     Err(Problem::new(Code::TooLarge, detail))
 }
 
+/// Whether a message is what its namespace wants. One that removes a key says nothing that could not fit.
+///
+/// # Errors
+/// `bad_request`, with the place in the data.
+pub fn check_fit(rules: &dyn Rules, publish: &Publish) -> Result<(), Problem> {
+    match rules.schema(&publish.channel) {
+        Some(schema) if publish.key.is_none() || !publish.data.is_null() => {
+            schema.check(&publish.event, &publish.data)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether the arguments of an event, together, are within the limit of one message.
 ///
 /// # Errors

@@ -209,6 +209,7 @@ impl Session {
     ) -> Result<(), Problem> {
         self.permit(may, Right::Publish, &publish.channel, Some(&publish.event))?;
         checks::check_message(&self.rules.limits(), &self.identity, &publish)?;
+        checks::check_fit(&*self.rules, &publish)?;
         let client = if self.identity.api_key.is_some() { None } else { Some(self.client) };
         let author = self.author(client);
         self.ask(reference.clone(), Asked::Publish, |ticket| HubCall::Publish { ticket, publish, author });

@@ -1,5 +1,7 @@
 //! What configuration allows: rights by namespace, and limits. Read anew at each check, so that a reload takes effect at once.
-use fanfare_protocol::{Code, Identity, Problem, Right, Rights};
+use std::sync::Arc;
+
+use fanfare_protocol::{Code, Data, Identity, Problem, Right, Rights};
 
 /// Configuration as a session sees it.
 pub trait Rules: Send + Sync + 'static {
@@ -11,8 +13,21 @@ pub trait Rules: Send + Sync + 'static {
     fn presence(&self, channel: &str) -> bool;
     /// Whether the namespace is keyed.
     fn keyed(&self, channel: &str) -> bool;
+    /// What the channel's namespace wants clients' messages to be like; none: anything.
+    fn schema(&self, _channel: &str) -> Option<Arc<dyn Fit>> {
+        None
+    }
     /// The limits.
     fn limits(&self) -> Limits;
+}
+
+/// What messages must be like.
+pub trait Fit: Send + Sync {
+    /// Whether this data may be said as this event.
+    ///
+    /// # Errors
+    /// `bad_request`, with the place in the data.
+    fn check(&self, event: &str, data: &Data) -> Result<(), Problem>;
 }
 
 /// Limits of one connection. Sizes in bytes, times in milliseconds.

@@ -25,8 +25,9 @@ use std::{
     time::Duration,
 };
 
-use fanfare_protocol::{Args, ChannelName, ClientId, Data, EventName, Identity, Problem};
+use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Identity, Problem};
 use percent_encoding::{percent_decode_str, percent_encode_byte};
+use serde::de::DeserializeOwned;
 
 use crate::authorizer::Asker;
 
@@ -48,6 +49,38 @@ pub struct Handshake {
     pub recovered: bool,
     /// The channels of the rooms that it is in already, because it goes on. Middlewares see it coming as anyone.
     pub channels: Vec<ChannelName>,
+}
+
+impl Handshake {
+    /// Who it is by its credentials.
+    pub fn user(&self) -> Option<&str> {
+        self.asker.identity.user.as_deref()
+    }
+
+    /// What it said in coming, as a type of the program's own.
+    ///
+    /// # Errors
+    /// `bad_request` when it is of another type.
+    pub fn auth_as<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let Data::Json(text) = &self.auth else { return Err(unfit("bytes")) };
+        serde_json::from_slice(text).map_err(unfit)
+    }
+
+    /// One field of what it said; none where it is absent or of another type.
+    pub fn auth_field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let mut fields: serde_json::Map<String, serde_json::Value> = self.auth_as().ok()?;
+        serde_json::from_value(fields.remove(name)?).ok()
+    }
+
+    /// A header of the request that its connection came with.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.asker.request.headers.get(name)?.to_str().ok()
+    }
+}
+
+fn unfit(what: impl fmt::Display) -> Problem {
+    Problem::new(Code::BadRequest, format!("auth does not fit: {what}"))
+        .remedy("send auth as the application wants it")
 }
 
 /// What an application does, by namespace.

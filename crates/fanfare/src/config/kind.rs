@@ -1,5 +1,5 @@
 //! The kinds of values that settings have: how each is read, shown and explained.
-use std::{marker::PhantomData, path::PathBuf, time::Duration};
+use std::{marker::PhantomData, path::PathBuf, sync::Arc, time::Duration};
 
 use fanfare_auth::{Algorithm, Secret};
 use fanfare_protocol::{Ack, Right, Rights};
@@ -10,6 +10,7 @@ use super::{
     node::{Node, Value},
     size,
 };
+use crate::schema::SchemaFile;
 
 /// What is wrong with a value: a sentence that follows the setting's path, and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -201,6 +202,31 @@ impl Kind for File {
     }
     fn show(value: &PathBuf) -> String {
         format!("{:?}", value.display().to_string())
+    }
+}
+
+/// A file of schemas, which is read and compiled with the configuration.
+pub struct Schemas;
+impl Kind for Schemas {
+    type Value = Arc<SchemaFile>;
+    fn expected() -> String {
+        "the path of a file of JSON Schemas".into()
+    }
+    fn short() -> String {
+        "path".into()
+    }
+    fn read(node: &Node) -> Result<Arc<SchemaFile>, Fault> {
+        let path = File::read(node).map_err(|_| unexpected::<Self>(node))?;
+        SchemaFile::read(&path).map(Arc::new).map_err(|fault| Fault {
+            what: fault.to_string(),
+            remedy: Some("write it as docs/configuration.md says of `schema`".into()),
+        })
+    }
+    fn show(value: &Arc<SchemaFile>) -> String {
+        format!("{:?}", value.path().display().to_string())
+    }
+    fn exact(value: &Arc<SchemaFile>) -> String {
+        format!("{}\n{}", Self::show(value), value.text())
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use fanfare_broker::{ChannelPolicy, Policies};
 use fanfare_protocol::{Ack, ChannelName, Rights};
-use fanfare_session::{Limits, Rules};
+use fanfare_session::{Limits, Rules, rules::Fit};
 use tokio::sync::watch;
 
 use super::{Change, Config, Namespace, Slow, reload};
@@ -79,6 +79,11 @@ impl Rules for Live {
         self.with(channel, |namespace| namespace.keyed, false)
     }
 
+    fn schema(&self, channel: &str) -> Option<Arc<dyn Fit>> {
+        let schema = self.with(channel, |namespace| namespace.schema.clone(), None)?;
+        Some(schema)
+    }
+
     fn limits(&self) -> Limits {
         self.config.borrow().limits.session()
     }
@@ -86,6 +91,13 @@ impl Rules for Live {
 
 impl Policies for Live {
     fn policy(&self, channel: &ChannelName) -> ChannelPolicy {
+        let config = self.config.borrow();
+        let stored = config.data.is_some();
+        // What handlers say to one client, or to a whole namespace, is kept as the rooms of that namespace are.
+        if let Some(namespace) = said_by_handlers(channel) {
+            let kept = config.namespace(&format!("{namespace}:"));
+            return kept.map_or_else(ChannelPolicy::default, |kept| kept.policy(stored));
+        }
         if channel.is_internal() {
             return ChannelPolicy {
                 size: 0,
@@ -95,8 +107,15 @@ impl Policies for Live {
                 ack: Ack::Memory,
             };
         }
-        let config = self.config.borrow();
-        let stored = config.data.is_some();
         config.namespace(channel).map_or_else(ChannelPolicy::default, |namespace| namespace.policy(stored))
+    }
+}
+
+/// The prefix whose policy a channel of the handlers' own follows: `$to:SID` the default's, `$all:/chat` that of `chat:...`.
+fn said_by_handlers(channel: &str) -> Option<&str> {
+    match channel.strip_prefix('$')?.split_once(':')? {
+        ("to", _) => Some(""),
+        ("all", namespace) => Some(namespace.trim_start_matches('/')),
+        _ => None,
     }
 }

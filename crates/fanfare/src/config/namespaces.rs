@@ -1,13 +1,14 @@
 //! `[namespaces.NAME]`: how the channels `NAME:...` are kept, and who may do what on them.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use fanfare_broker::ChannelPolicy;
 use fanfare_protocol::{Ack, Rights};
 
 use super::{
-    kind::{Count, Flag, Maybe, OneOf, RightList, Size, Time, Word},
+    kind::{Count, Flag, Maybe, OneOf, RightList, Schemas, Size, Time, Word},
     schema::{Table, Visitor, When::Reload},
 };
+use crate::schema::SchemaFile;
 
 /// The namespace of channels that have no other.
 pub const DEFAULT: &str = "default";
@@ -62,6 +63,8 @@ pub struct Namespace {
     pub ack: Option<Ack>,
     /// What becomes of a reader that fell off the log.
     pub slow: Slow,
+    /// What clients' messages must be like.
+    pub schema: Option<Arc<SchemaFile>>,
     /// What anybody may do.
     pub anonymous: Rights,
     /// What any authenticated user may do besides.
@@ -78,6 +81,7 @@ impl Namespace {
             presence: dev,
             ack: dev.then_some(Ack::Memory),
             slow: Slow::Close,
+            schema: None,
             anonymous: rights,
             authenticated: rights,
         }
@@ -103,6 +107,7 @@ impl Table for Namespace {
         v.field::<Flag>("presence", &mut self.presence, Reload, "Channels have members, who enter and leave.");
         v.field::<Maybe<OneOf<Ack>>>("ack", &mut self.ack, Reload, "When readers see a message and its publisher is answered: `memory`, or `stored` once it is on disk. Unset: `stored` with `data`, else `memory`.");
         v.field::<OneOf<Slow>>("slow", &mut self.slow, Reload, "A reader that fell off the log: `close` its connection (it resumes), `conflate` (a gap, then the newest of every key) or `skip` (a gap, then what is left).");
+        v.field::<Maybe<Schemas>>("schema", &mut self.schema, Reload, "File with a JSON Schema for each event: what a client says that does not fit is `bad_request`, with the place in the data.");
         v.field::<RightList>("anonymous", &mut self.anonymous, Reload, "What anybody may do: any of `subscribe`, `publish`, `presence`, `enter`, `history`.");
         v.field::<RightList>("authenticated", &mut self.authenticated, Reload, "What any user with a valid token may do besides.");
     }

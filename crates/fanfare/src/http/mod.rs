@@ -5,6 +5,7 @@
 mod admin;
 mod answer;
 mod body;
+mod call;
 mod demos;
 mod edge;
 mod health;
@@ -91,7 +92,7 @@ fn api(admin: bool) -> Router<Shared> {
             .route(&format!("{under}/snapshot"), get(read::snapshot))
             .route(&format!("{under}/presence"), presence);
     }
-    routes = routes.route("/v1/users/online", post(admin::online));
+    routes = routes.route("/v1/users/online", post(admin::online)).route("/v1/call", post(call::call));
     if admin {
         routes = routes
             .route("/v1/channels", get(admin::channels))

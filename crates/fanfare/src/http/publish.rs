@@ -127,6 +127,7 @@ impl<'a> Publisher<'a> {
         let (node, identity) = (&self.app.node, &self.caller.identity);
         check(&*node.rules, identity, Right::Publish, &publish.channel, Some(&publish.event))?;
         checks::check_message(&node.rules.limits(), identity, &publish)?;
+        checks::check_fit(&*node.rules, &publish)?;
         if let (Some(authorizer), Some(asker)) = (&node.authorizer, &self.asker) {
             authorizer.publish(asker, &mut publish).await?;
         }

@@ -13,6 +13,7 @@ use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 use crate::{
     config::{Config, Live},
+    events::Registry,
     store::{Store, StoreError},
 };
 
@@ -40,6 +41,8 @@ pub enum StartError {
 /// A node with its tasks, which end when this is dropped.
 pub(crate) struct Assembled {
     pub node: Arc<Node>,
+    /// The application's handlers.
+    pub registry: Arc<Registry>,
     /// The data directory, if messages are kept in one.
     pub store: Option<Store>,
     /// Aborted on drop.
@@ -67,6 +70,8 @@ pub(crate) fn assemble(
     let spawn: Spawn = Box::new(move |round| drop(spawner.spawn(round)));
     let hub = Hub::new(broker, live.clone(), budget, spawn);
     let node = Node::new(hub.clone(), auth, live.clone(), authorizer, env!("CARGO_PKG_VERSION"));
+    let registry = Registry::new(hub.clone(), live.clone(), runtime.clone());
+    node.set_application(registry.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn_on(hub.clone().maintain(), &runtime);
     if store.is_some() {
@@ -75,7 +80,7 @@ pub(crate) fn assemble(
     tasks.spawn_on(follow_reloads(changes, node.clone()), &runtime);
     let warming = node.auth.clone();
     tasks.spawn_on(async move { warming.warm_up(unix_ms()).await }, &runtime);
-    Ok(Assembled { node, store, tasks })
+    Ok(Assembled { node, registry, store, tasks })
 }
 
 fn in_memory(live: &Arc<Live>, budget: &Arc<Budget>) -> Result<MemoryBroker, StartError> {

@@ -1,0 +1,124 @@
+//! All namespaces of a hub, as its transports call them.
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use fanfare_hub::Hub;
+use fanfare_protocol::{Code, Problem, name::check_namespace};
+use fanfare_transport::{
+    Application, Handshake, Later, NodeRules, Peer, Visit, application::namespace_prefix,
+};
+use parking_lot::RwLock;
+use tokio::runtime::Handle;
+
+use super::{Admission, Events, Socket, space::Space};
+use crate::{Fanfare, fanfare::WeakFanfare};
+
+/// Handlers' figures.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub calls: AtomicU64,
+    pub refused: AtomicU64,
+    pub late: AtomicU64,
+    pub panics: AtomicU64,
+}
+
+impl Figures {
+    pub(super) fn count(figure: &AtomicU64) {
+        figure.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The namespaces that the application has handlers for.
+pub(crate) struct Registry {
+    pub(super) hub: Arc<Hub>,
+    pub(super) rules: Arc<dyn NodeRules>,
+    pub(super) runtime: Handle,
+    pub figures: Figures,
+    /// The handle that handlers get; set once it is there.
+    home: OnceLock<WeakFanfare>,
+    spaces: RwLock<BTreeMap<Arc<str>, Arc<Space>>>,
+    me: Weak<Self>,
+}
+
+impl Registry {
+    /// No namespaces yet.
+    pub fn new(hub: Arc<Hub>, rules: Arc<dyn NodeRules>, runtime: Handle) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            hub,
+            rules,
+            runtime,
+            figures: Figures::default(),
+            home: OnceLock::new(),
+            spaces: RwLock::default(),
+            me: me.clone(),
+        })
+    }
+
+    /// The hub that handlers belong to.
+    pub fn set_home(&self, home: WeakFanfare) {
+        drop(self.home.set(home));
+    }
+
+    pub(super) fn home(&self) -> Option<Fanfare> {
+        self.home.get()?.upgrade()
+    }
+
+    /// A namespace's handlers, made if there are none.
+    pub fn space(&self, namespace: &str) -> Events {
+        if let Err(problem) = check_namespace(namespace) {
+            panic!("{namespace:?}: {}", problem.detail);
+        }
+        let mut spaces = self.spaces.write();
+        let name: Arc<str> = namespace.into();
+        let space = spaces.entry(name.clone()).or_insert_with(|| Space::new(name, self.me.clone()));
+        Events(space.clone())
+    }
+
+    fn find(&self, namespace: &str) -> Option<Arc<Space>> {
+        self.spaces.read().get(namespace).cloned()
+    }
+
+    /// Whether channels with this prefix are rooms of another namespace.
+    pub(super) fn has_prefix(&self, prefix: &str) -> bool {
+        self.spaces.read().keys().any(|name| namespace_prefix(name).as_deref() == Some(prefix))
+    }
+}
+
+impl Application for Registry {
+    fn wants_requests(&self) -> bool {
+        !self.spaces.read().is_empty()
+    }
+
+    fn knows(&self, namespace: &str) -> bool {
+        self.spaces.read().contains_key(namespace)
+    }
+
+    fn enter(
+        &self,
+        handshake: Handshake,
+        peer: Option<Arc<dyn Peer>>,
+    ) -> Later<Result<Arc<dyn Visit>, Problem>> {
+        let space = self.find(&handshake.namespace);
+        let runtime = self.runtime.clone();
+        Box::pin(async move {
+            let space = space.ok_or_else(|| {
+                Problem::new(Code::NotFound, format!("there is no namespace {}", handshake.namespace))
+            })?;
+            let handlers = space.handlers();
+            let mut admission = Admission::new();
+            for middleware in &handlers.middlewares {
+                // On a task of its own: a panic is the middleware's alone, and it ends with its deadline.
+                let decided = runtime.spawn(middleware(handshake.clone()));
+                let decided = super::visit::in_time(handlers.deadline, decided).await?;
+                admission.add(decided?);
+            }
+            let socket = Socket::enter(space, handshake, admission, peer);
+            Ok(Arc::new(socket) as Arc<dyn Visit>)
+        })
+    }
+}
