@@ -6,6 +6,8 @@ export default defineConfig({
     include: ['browser-tests/**/*.test.ts'],
     testTimeout: 90_000,
     hookTimeout: 60_000,
+    // The files run one after the other in one place, so that what they import is loaded once.
+    isolate: false,
     fileParallelism: false,
   },
 });

@@ -51,4 +51,44 @@ describe('another user on the same client', () => {
     expect(hub.channel('room').messages).toEqual([]);
     expect(client.pending).toBe(0);
   });
+
+  it.each([
+    ['ada', ['ada']],
+    ['eve', []],
+  ])('is a member of what ada had entered: %s', async (user, users) => {
+    const { hub, client, here } = world();
+    const room = client.channel('room');
+    await Promise.all([
+      room.presence.enter({ name: 'Ada' }),
+      hub.until(() => client.status.value.state === 'connected'),
+    ]);
+    here.user = user;
+    client.share(undefined);
+    await hub.until(() => client.user === user);
+    // What the connection before held is let go of after the grace period.
+    await hub.advance(10_000);
+    expect(hub.channel('room').members.map(member => member.user)).toEqual(users);
+    expect(room.presence.entered).toBe(users.length > 0);
+  });
+
+  it('asks for the tokens of channels anew', async () => {
+    const { hub, client, here } = world();
+    const asked: string[] = [];
+    const token = () => {
+      asked.push(here.user);
+      return hub.token(here.user);
+    };
+    const off = client.channel('room', { token }).subscribe(() => {});
+    await hub.until(() => client.channel('room').state.value.state === 'live');
+    here.user = 'eve';
+    client.share(undefined);
+    await hub.until(() => client.user === 'eve' && client.channel('room').state.value.state === 'live');
+    expect(asked).toEqual(['ada', 'eve']);
+    // And when nobody has used one for a while.
+    off();
+    await hub.settle();
+    client.channel('room').subscribe(() => {});
+    await hub.until(() => client.channel('room').state.value.state === 'live');
+    expect(asked).toEqual(['ada', 'eve', 'eve']);
+  });
 });

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
 import { type Client, type ClientOptions, createClient } from '../../src/index.ts';
 import { FakeSocket, pass, reset } from './fake.ts';
 
@@ -56,6 +57,13 @@ class FakeHub {
   open = true;
   /** Publishes are taken, and not answered. */
   silent = false;
+  asked: { type: string; channel?: string }[] = [];
+
+  publish(data: unknown, key?: string): void {
+    const item = { offset: this.log.length + 1, data, id: `hub-${this.log.length}`, event: 'n', key };
+    this.log.push(item);
+    for (const socket of this.sockets) socket.say({ type: 'message', channel: 'a', time: Date.now(), ...item });
+  }
 
   tick(): void {
     for (const socket of FakeSocket.all) {
@@ -70,15 +78,16 @@ class FakeHub {
   }
   private took(
     socket: FakeSocket,
-    frame: { type: string; ref: number; since?: string; data: unknown; id: string; event: string },
+    frame: { type: string; ref: number; channel: string; since?: string; data: unknown; id: string; event: string },
   ): void {
     const head = this.log.length;
+    this.asked.push(frame);
     if (frame.type === 'subscribe') {
       const from = frame.since ? Number(frame.since.split('-')[1]) : head;
       socket.say({
         type: 'subscribed',
         ref: frame.ref,
-        channel: 'a',
+        channel: frame.channel,
         epoch: 'e',
         offset: head,
         replay: head - from,
@@ -176,6 +185,54 @@ describe('tabs that share', () => {
       [2, true],
       [3, true],
       [4, false],
+    ]);
+  });
+
+  it('transform once what each of them is told, also of the state that the leader holds', async () => {
+    const schema = { a: { message: { n: z.string().transform(text => `${text}!`) } } };
+    const follow = () => {
+      const client = createClient('http://hub', {
+        WebSocket: FakeSocket as never,
+        transports: ['ws'],
+        tabs: { share: 'ada' },
+        schema,
+      });
+      open.push(client);
+      const seen: unknown[] = [];
+      const room = client.channel('a', { snapshot: true });
+      room.subscribe('n', m => seen.push(m.data));
+      return { room, seen };
+    };
+    const a = follow();
+    await rest();
+    hub.publish('one', 'k');
+    await rest();
+    const b = follow();
+    await rest();
+    hub.publish('two', 'k');
+    await rest();
+    expect([a.seen, b.seen]).toEqual([
+      ['one!', 'two!'],
+      ['one!', 'two!'],
+    ]);
+    for (const { room } of [a, b]) expect(room.entries.get('k')).toMatchObject({ data: 'two!' });
+  });
+
+  it('do not keep what a tab wanted that has gone', async () => {
+    const a = tab();
+    await rest();
+    const b = tab();
+    b.channel('b', { rate: 5, token: 'for b' }).subscribe(() => {});
+    await rest();
+    const asked = hub.asked.filter(frame => frame.channel === 'b');
+    expect(asked).toMatchObject([{ type: 'subscribe', rate: 5, token: 'for b' }]);
+    await b.close();
+    await rest();
+    a.channel('b', { rate: 7 }).subscribe(() => {});
+    await rest();
+    expect(hub.asked.filter(frame => frame.channel === 'b').slice(1)).toEqual([
+      expect.objectContaining({ type: 'unsubscribe' }),
+      expect.not.objectContaining({ token: expect.anything() }),
     ]);
   });
 
