@@ -39,7 +39,7 @@ const fill = (template, values) => template.replace(/\{\{(\w+)\}\}/g, (_, name) 
 
 async function files() {
   const made = new Map();
-  // Split, so that what is only loaded when it is used (sharing between tabs) costs a page nothing before.
+  // Split, as the published package is: what is used later (other transports, history, sharing between tabs) does not delay a page.
   const sdk = await build({
     ...common,
     absWorkingDir: root,
@@ -52,6 +52,8 @@ async function files() {
     chunkNames: 'fanfare-client-[hash].min',
   });
   for (const file of sdk.outputFiles) made.set(path.basename(file.path), file.text);
+  // Fetched while there is nothing else to do: another transport is wanted just when the hub cannot be reached.
+  const preload = [...made.keys()].filter(name => name !== 'fanfare-client.min.js').map(name => `\n  <link rel="modulepreload" href="${name}">`).join('');
   made.set('kit.js', await script(path.join(here, 'shared/kit.ts')));
 
   const style = await readFile(path.join(page, 'style.css'), 'utf8');
@@ -71,6 +73,7 @@ async function files() {
     const next = demos[at % demos.length];
     made.set(`${demo.name}.html`, fill(shell, {
       name: demo.name,
+      preload,
       title: escape(demo.title),
       line: escape(demo.line),
       body: fill(body, { cards }).trimEnd(),

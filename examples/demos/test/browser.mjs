@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const BUILT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../crates/fanfare/web/demos');
+const BUILT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../crates/fanfare/web');
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const USUAL = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'];
 
@@ -32,10 +32,12 @@ export async function launch({ built }) {
 
 /** Answers for the binary with what is on disk; the headers stay the hub's, the content security policy among them. */
 async function fromDisk(context) {
-  await context.route('**/demos/**', async route => {
-    const name = new URL(route.request().url()).pathname.replace(/^\/demos\//, '') || 'index';
-    const response = await route.fetch();
-    const body = await readFile(path.join(BUILT, name.includes('.') ? name : `${name}.html`));
+  const pages = ({ pathname }) => /^\/($|web\/|demos\/)/.test(pathname);
+  await context.route(pages, async route => {
+    const name = new URL(route.request().url()).pathname.replace(/^\/(web\/)?/, '').replace(/(^|\/)$/, '$1index');
+    const response = await route.fetch().catch(() => undefined);
+    if (!response) return route.abort('connectionrefused');
+    const body = await readFile(path.join(BUILT, path.extname(name) ? name : `${name}.html`));
     // A file that the binary does not have yet is there too.
     const headers = { ...response.headers(), 'content-type': TYPES[path.extname(name)] ?? TYPES['.html'] };
     await route.fulfill({ status: 200, headers, body });

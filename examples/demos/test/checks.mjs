@@ -11,7 +11,35 @@ const changes = async (what, look, seconds) => {
   await until(`${what} changes`, async () => (await look()) !== before, seconds);
 };
 
+/** Where a page is. */
+export const pathOf = name => (name === 'first' ? '/' : `/demos/${name === 'index' ? '' : name}`);
+
 export const checks = {
+  /** Not a demo: the page at `/`. */
+  async first(page, open) {
+    const cards = page.locator('#transports .card');
+    const field = name => cards.locator(`[data-field=${name}]`).allTextContents();
+    const everywhere = async (name, holds) => {
+      const values = await field(name);
+      return values.length === 4 && values.every(holds);
+    };
+    await until('four ways live', async () => (await text(page, '#state')) === 'All connections live');
+    await until('latencies', () => everywhere('latency', value => / m?s$/.test(value)));
+    await until('bytes', () => everywhere('bytes', value => / B$/.test(value)));
+    await until('this host', async () => / %$/.test(await text(page, '[data-reading=cpu]')) && /GiB of/.test(await text(page, '[data-reading=memory]')));
+    for (const button of await cards.locator('button').all()) await button.click();
+    await until('four cuts', () => everywhere('reconnections', value => value === '1'));
+    if (!(await everywhere('missed', value => value === '0'))) throw new Error(`missed: ${await field('missed')}`);
+    const other = await open('first', { apart: true });
+    for (const [visitor, name] of [[page, 'Ada'], [other, '<b>Grace</b>']]) {
+      await visitor.locator('#name').fill(name);
+      await visitor.keyboard.press('Enter');
+    }
+    await until('both are there', async () => (await text(page, '#members')).includes('<b>Grace</b>'));
+    await other.locator('#text').fill('<i>hello</i>');
+    await other.keyboard.press('Enter');
+    await until('it is heard', async () => (await text(page, '#messages')).includes('<i>hello</i>'));
+  },
   async index(page) {
     await until('twelve demos', async () => (await rows(page, '.cards a')) === 12);
     await until('somebody is here', async () => (await number(page, '#here')) >= 1);

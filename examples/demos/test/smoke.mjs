@@ -1,11 +1,11 @@
-// Every demo in a real browser, against a hub started for it: live data, and nothing in the console. Then all of them while their hub is
+// The first page and every demo in a real browser, against a hub started for it: live data, and nothing in the console. Then all of them while their hub is
 // killed and comes back (`outage`), and 10,000 messages through three ends of the hub (`restart`).
 //   node test/smoke.mjs [NAME...] [--shots DIR] [--built]
 // --shots: screenshots too: light, dark, and as wide as a phone. --built: the pages as `npm run build` left them, not those in the binary.
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { launch, newPage } from './browser.mjs';
-import { checks } from './checks.mjs';
+import { checks, pathOf } from './checks.mjs';
 import { startHub } from './hub.mjs';
 import { outage } from './outage.mjs';
 import { restart } from './restart.mjs';
@@ -49,7 +49,7 @@ async function demo(name) {
     const from = apart ? await browser.profile() : profile;
     if (apart) profiles.push(from);
     const page = await newPage(from, errors);
-    await page.goto(`${hub.url}/demos/${of === 'index' ? '' : of}`);
+    await page.goto(hub.url + pathOf(of));
     return page;
   };
   const page = await open(name);
