@@ -41,14 +41,15 @@ export class Core {
 
   /** Reads the past. Its code comes over the network: without one, it is tried again when there is a connection. */
   async _past(): Promise<typeof import('./past.ts')> {
+    const { _connection: connection } = this;
     for (let tries = 1; ; tries++) {
-      await this._connection._use();
-      try {
-        return (this._options as Preloaded)._past ?? (await import('./past.ts'));
-      } catch (error) {
-        if (tries > 4) throw new FanfareError('network', `${error}`);
-        await new Promise<void>(resolve => this._timer()._start(resolve, tries * 1000));
-      }
+      await connection._use();
+      const past = (this._options as Preloaded)._past ?? (await import('./past.ts').catch(String));
+      // Closed meanwhile: what was asked before does not open it again.
+      if (connection._status.value.state === 'idle') throw new FanfareError('closed');
+      if (typeof past !== 'string') return past;
+      if (tries > 4) throw new FanfareError('network', past);
+      await new Promise<void>(resolve => this._timer()._start(resolve, tries * 1000));
     }
   }
 

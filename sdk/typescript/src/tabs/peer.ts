@@ -15,9 +15,31 @@ export class Peer {
     private _send: (frame: Frame) => void,
   ) {}
 
-  _close(): void {
+  /** It hears nothing more. Where it is a member it stays so far. */
+  _end(): void {
     this._closed = true;
-    for (const map of [this._subscriptions, this._entered]) for (const channel of [...map.keys()]) drop(map, channel);
+    for (const channel of [...this._subscriptions.keys()]) drop(this._subscriptions, channel);
+  }
+
+  _close(): void {
+    this._end();
+    for (const channel of [...this._entered.keys()]) drop(this._entered, channel);
+  }
+
+  /** It is gone for good, and leaves where no other tab has entered. */
+  _leave(peers: Peer[]): void {
+    for (const channel of [...this._entered.keys()]) {
+      if (!this._stays(channel, peers)) this._core._connection._request({ type: 'leave', channel }, () => {});
+      drop(this._entered, channel);
+    }
+  }
+
+  /** Another tab is a member too, or we are: it is one membership. */
+  private _stays(channel: string, peers: Peer[]): boolean {
+    const { _channels } = this._core;
+    return (
+      peers.some(peer => peer !== this && peer._entered.has(channel)) || !!_channels.get(channel)?.presence.entered
+    );
   }
 
   _took({ ref, ...frame }: Frame, peers: Peer[]): void {
@@ -34,8 +56,7 @@ export class Peer {
     if (type === 'enter' && !entered.has(channel)) entered.set(channel, core._channel(channel, {})._hold());
     if (type === 'leave') {
       drop(entered, channel);
-      // Still there in another tab.
-      if (peers.some(peer => peer._entered.has(channel)) || core._channels.get(channel)?.presence.entered) return ok();
+      if (this._stays(channel, peers)) return ok();
     }
     connection._request(frame as Frame, (error, answer) => {
       // Without a connection there is no answer, and this link ends too: it is asked again on the next.

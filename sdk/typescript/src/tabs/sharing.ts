@@ -5,6 +5,9 @@ import { openTab } from './follower.ts';
 import type { TabMessage } from './messages.ts';
 import { Peer } from './peer.ts';
 
+/** What a tab that has gone was a member of, it stays for so long, ms. */
+const GRACE = 5000;
+
 /** Whether and how another tab's connection is used. */
 export interface Sharing {
   /** Waits until we know: a way to the leader, or nothing when we lead. */
@@ -70,8 +73,11 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
         session: _session?._id,
       });
     } else if (type === 'left') {
-      peers.get(from)?._close();
+      const peer = peers.get(from);
       peers.delete(from);
+      peer?._end();
+      // As the hub does with a connection that is lost: a tab that is only loaded again stays a member.
+      if (peer) core._timer()._start(() => (release ? peer._leave([...peers.values()]) : peer._close()), GRACE);
     } else if (type === 'frame' && to === self) {
       const peer = peers.get(from);
       if (peer) peer._took(frame!, [...peers.values()]);

@@ -70,3 +70,19 @@ it('reads history whose code could not be loaded at first', async () => {
   await reading;
   await client.close();
 });
+
+it('does not connect again for history that was asked for before close()', async () => {
+  const { hub, options, until } = bare();
+  const client = createClient(hub.url, options);
+  const room = client.channel('room');
+  room.subscribe(() => {});
+  await until(() => room.state.value.state === 'live');
+  const reading = room.history().next();
+  await Promise.resolve();
+  await client.close();
+  await expect(reading).rejects.toMatchObject({ code: 'closed' });
+  const began = hub.now();
+  await until(() => hub.now() > began + 2000);
+  expect(client.status.value.state).toBe('idle');
+  expect(hub.connections).toEqual([]);
+});

@@ -218,6 +218,26 @@ describe('tabs that share', () => {
     for (const { room } of [a, b]) expect(room.entries.get('k')).toMatchObject({ data: 'two!' });
   });
 
+  it('stay members as long as one of them is', async () => {
+    const a = tab();
+    await rest();
+    const [b, c] = [tab(), tab()];
+    await rest();
+    const entering = [b, c].map(it => it.channel('a').presence.enter({ name: 'Ada' }));
+    await rest();
+    await Promise.all(entering);
+    const left = () => hub.asked.filter(frame => frame.type === 'leave' || frame.type === 'unsubscribe').length;
+    await b.close();
+    await rest(6000);
+    expect(left()).toBe(0);
+    await c.close();
+    await rest(4000);
+    expect(left()).toBe(0);
+    await rest(2000);
+    expect(left()).toBe(1);
+    expect(a.status.value.state).toBe('connected');
+  });
+
   it('do not keep what a tab wanted that has gone', async () => {
     const a = tab();
     await rest();
