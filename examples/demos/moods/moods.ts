@@ -13,7 +13,7 @@ const since = { added: 0, changed: 0, removed: 0 };
 
 EMOJI.forEach((face, at) => {
   const radio = el('input', { type: 'radio', name: 'face', value: face, 'aria-label': FACES[face]?.name, checked: at === 0 });
-  $('emoji').append(el('label', { class: 'choice', title: FACES[face]?.name }, radio, el('span', { 'aria-hidden': 'true' }, faceOf(face))));
+  $('emoji').append(el('label', { class: 'choice', title: FACES[face]?.name }, radio, faceOf(face)));
 });
 
 function chosen(): string {

@@ -83,9 +83,9 @@ function draw(): void {
   }
 }
 
-const counts = new Map<string, HTMLElement>();
+const counts = new Map<string, Text>();
 for (const name of ['all', 'unread', ...LEVELS]) {
-  const label = el('span', {}, name);
+  const label = document.createTextNode(name);
   counts.set(name, label);
   $('filter').firstElementChild?.append(el('label', { class: 'choice' }, el('input', { type: 'radio', name: 'filter', value: name, checked: name === 'all' }), label));
 }
@@ -101,8 +101,12 @@ function arrived(message: Message): void {
   const item = read(message);
   toast(`${item.level}: ${item.title}`, item.level);
   if ($<HTMLInputElement>('browser').checked && 'Notification' in window && Notification.permission === 'granted') {
-    // One for all tabs: the tag is the notification's.
-    new Notification(item.title, { body: `Fanfare, ${item.level}`, tag: item.key, requireInteraction: item.level === 'urgent' });
+    try {
+      // One for all tabs: the tag is the notification's.
+      new Notification(item.title, { body: `Fanfare, ${item.level}`, tag: item.key, requireInteraction: item.level === 'urgent' });
+    } catch {
+      // Phones leave them to service workers; the toast has said it.
+    }
   }
   const key = message.key;
   queueMicrotask(() => {

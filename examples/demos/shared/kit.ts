@@ -31,7 +31,7 @@ export function el<K extends keyof HTMLElementTagNameMap>(
 }
 
 /** Sets text only when it changed, so that nothing is laid out, or read out, for nothing. */
-export function put(element: Element, text: string | number): void {
+export function put(element: Node, text: string | number): void {
   const wanted = String(text);
   if (element.textContent !== wanted) element.textContent = wanted;
 }

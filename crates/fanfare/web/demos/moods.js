@@ -71,7 +71,7 @@ var mine = new Set((remembered("moods.mine") ?? "").split(" ").filter(Boolean));
 var since = { added: 0, changed: 0, removed: 0 };
 EMOJI.forEach((face, at) => {
   const radio = el2("input", { type: "radio", name: "face", value: face, "aria-label": FACES[face]?.name, checked: at === 0 });
-  $("emoji").append(el2("label", { class: "choice", title: FACES[face]?.name }, radio, el2("span", { "aria-hidden": "true" }, faceOf(face))));
+  $("emoji").append(el2("label", { class: "choice", title: FACES[face]?.name }, radio, faceOf(face)));
 });
 function chosen() {
   return document.querySelector("input[name=face]:checked")?.value ?? "\u{1F600}";

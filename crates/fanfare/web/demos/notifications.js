@@ -65,7 +65,7 @@ function draw() {
 }
 var counts = /* @__PURE__ */ new Map();
 for (const name of ["all", "unread", ...LEVELS]) {
-  const label = el("span", {}, name);
+  const label = document.createTextNode(name);
   counts.set(name, label);
   $("filter").firstElementChild?.append(el("label", { class: "choice" }, el("input", { type: "radio", name: "filter", value: name, checked: name === "all" }), label));
 }
@@ -78,7 +78,10 @@ function arrived(message) {
   const item = read(message);
   toast(`${item.level}: ${item.title}`, item.level);
   if ($("browser").checked && "Notification" in window && Notification.permission === "granted") {
-    new Notification(item.title, { body: `Fanfare, ${item.level}`, tag: item.key, requireInteraction: item.level === "urgent" });
+    try {
+      new Notification(item.title, { body: `Fanfare, ${item.level}`, tag: item.key, requireInteraction: item.level === "urgent" });
+    } catch {
+    }
   }
   const key = message.key;
   queueMicrotask(() => {
