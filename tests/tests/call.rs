@@ -41,6 +41,23 @@ async fn post(address: SocketAddr, body: &Value) -> Reply {
     Request::new(address, "POST", "/v1/call").json(body).send().await
 }
 
+/// Calls, and returns the frame of this kind that comes beside the `ok`, before it or after.
+async fn beside(client: &mut Ws, mut command: Value, kind: &str) -> Value {
+    command["ref"] = json!("beside");
+    client.send(&command).await;
+    let (mut ok, mut found) = (false, None);
+    while !ok || found.is_none() {
+        let frame = client.recv().await;
+        assert_ne!(frame["type"], "error", "{frame}");
+        if frame["type"] == kind {
+            found = Some(frame);
+        } else {
+            ok |= frame["ref"] == "beside";
+        }
+    }
+    found.unwrap()
+}
+
 /// A chat: who names itself in a header may come in.
 fn chat(fanfare: &Fanfare) {
     fanfare
@@ -144,19 +161,17 @@ async fn a_room_is_a_channel_and_every_reader_hears_it() {
         (&json!("JOINED"), &json!("bob"), &json!("bob"))
     );
 
-    bob.ok(in_chat("SAY", json!(["lobby", "hi"]))).await;
+    let confirmed = beside(&mut bob, in_chat("SAY", json!(["lobby", "hi"])), "message").await;
+    assert_eq!((&confirmed["event"], &confirmed["data"]), (&json!("CONFIRMED"), &json!("lobby")));
+    assert!(confirmed["channel"].as_str().unwrap().starts_with("$to:"), "{confirmed}");
     let said = ada.find("message").await;
     assert_eq!((&said["event"], &said["data"]), (&json!("SAID"), &json!(["bob", "hi"])));
     assert_eq!(said["tags"], json!({ "args": "2" }));
-    // Who said it does not hear it, but is told alone, on its private channel.
-    ada.ok(in_chat("SAY", json!(["lobby", "ho"]))).await;
-    let mut heard = Vec::new();
-    while heard.len() < 2 {
-        let message = bob.find("message").await;
-        heard.push((message["channel"].as_str().unwrap()[..4].to_owned(), message["event"].clone()));
-    }
-    heard.sort_by_key(|(channel, _)| channel.clone());
-    assert_eq!(heard, [("$to:".to_owned(), json!("CONFIRMED")), ("chat".to_owned(), json!("SAID"))]);
+    // Who said it does not hear it: the next that it hears is another's.
+    let confirmed = beside(&mut ada, in_chat("SAY", json!(["lobby", "ho"])), "message").await;
+    assert_eq!(confirmed["event"], "CONFIRMED");
+    let said = bob.find("message").await;
+    assert_eq!((&said["channel"], &said["data"]), (&json!("chat:lobby"), &json!(["ada", "ho"])));
     // Somebody who only reads the channel heard all of it.
     let mut events = Vec::new();
     while events.len() < 4 {
@@ -164,8 +179,7 @@ async fn a_room_is_a_channel_and_every_reader_hears_it() {
     }
     assert_eq!(events, ["JOINED", "JOINED", "SAID", "SAID"]);
 
-    bob.ok(in_chat("LEAVE", json!(["lobby"]))).await;
-    let over = bob.find("unsubscribed").await;
+    let over = beside(&mut bob, in_chat("LEAVE", json!(["lobby"])), "unsubscribed").await;
     assert_eq!((&over["channel"], &over["code"]), (&json!("chat:lobby"), &json!("revoked")));
     assert_eq!(fanfare.events("/chat").members("lobby").len(), 1);
     ada.cut();
@@ -353,7 +367,7 @@ async fn rooms_of_another_namespace_are_its_own() {
     let mut client = ws(address, &[]).await;
     client.refused(call("JOIN", json!(["chat:lobby"])), "forbidden").await;
     client.ok(call("JOIN", json!(["news:today"]))).await;
-    client.ok(call("JOIN", json!(["with a space"]))).await;
-    assert_eq!(client.find("subscribed").await["channel"], "with%20a%20space");
+    let subscribed = beside(&mut client, call("JOIN", json!(["with a space"])), "subscribed").await;
+    assert_eq!(subscribed["channel"], "with%20a%20space");
     assert_eq!(String::from_args(fanfare::Args::default()).unwrap_err().code, Code::BadRequest);
 }

@@ -51,6 +51,7 @@ pub mod demos;
 mod embed;
 mod events;
 mod fanfare;
+mod hooks;
 pub mod host;
 pub mod http;
 mod rules;

@@ -88,6 +88,11 @@ pub trait Application: Send + Sync + 'static {
     /// Whether any handler could ask for the request that a connection came with. Where not, it is not kept.
     fn wants_requests(&self) -> bool;
 
+    /// Counters for `/metrics`: name, what it counts, value.
+    fn figures(&self) -> Vec<(&'static str, &'static str, u64)> {
+        Vec::new()
+    }
+
     /// Whether there is such a namespace. What a transport says where there is none is its own (Socket.IO: `Invalid namespace`, but for `/`).
     fn knows(&self, namespace: &str) -> bool;
 

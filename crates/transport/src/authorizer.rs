@@ -59,6 +59,14 @@ pub trait Authorizer: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
+    /// A connection has ended whose requests were decided about. It decides nothing any more; return at once.
+    fn disconnected(&self, _asker: &Asker, _transport: &'static str) {}
+
+    /// Counters for `/metrics`: name, what it counts, value.
+    fn figures(&self) -> Vec<(&'static str, &'static str, u64)> {
+        Vec::new()
+    }
+
     /// Decides about a message whose rights were found sufficient; it may be changed.
     fn publish<'a>(&'a self, _asker: &'a Asker, _publish: &'a mut Publish) -> Decision<'a, ()> {
         Box::pin(async { Ok(()) })

@@ -13,6 +13,7 @@ pub fn check(config: &Config, places: &Places, errors: &mut Vec<ConfigError>) {
     checker.origins(config);
     checker.limits(config);
     checker.auth(config);
+    checker.hooks(config);
     for (name, namespace) in &config.namespaces {
         // Dev mode has a directory, if only a temporary one.
         checker.namespace(name, namespace, config.data.is_some() || config.dev);
@@ -148,6 +149,29 @@ impl Checker<'_> {
         }
         if self.errors.is_empty() {
             self.keys(config);
+        }
+    }
+
+    fn hooks(&mut self, config: &Config) {
+        let hooks = &config.hooks;
+        let Some(url) = &hooks.url else {
+            if !hooks.events.is_empty() {
+                self.refuse("hooks.events", "there is nobody to ask", "set `hooks.url`");
+            }
+            return;
+        };
+        if hooks.secret.as_ref().is_none_or(|secret| secret.expose().len() < 16) {
+            let remedy = "make one with: openssl rand -base64 32";
+            self.refuse("hooks.secret", "requests need a secret of 16 bytes or more to be signed with", remedy);
+        }
+        if let Err(fault) = crate::hooks::check_url(url, hooks.private_addresses) {
+            self.refuse("hooks.url", fault, "write the URL of the application, such as https://app.example/fanfare");
+        }
+        for name in &hooks.namespaces {
+            if !config.namespaces.contains_key(name) {
+                let remedy = format!("add [namespaces.{name}], or remove the name");
+                self.refuse("hooks.namespaces", format!("there is no namespace {name:?}"), remedy);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod env;
 mod error;
 mod file;
 mod flags;
+mod hooks;
 mod kind;
 mod limits;
 mod listing;
@@ -43,6 +44,7 @@ pub use duration::{parse as parse_duration, show as show_duration};
 pub use error::{ConfigError, ConfigErrors};
 pub use fanfare_auth::Secret;
 pub use flags::Flags;
+pub use hooks::{HookEvent, HookSettings};
 pub use limits::LimitSettings;
 pub use live::Live;
 pub use namespaces::{History, Namespace, Slow};
@@ -83,6 +85,8 @@ pub struct Config {
     pub auth: AuthSettings,
     /// `[demos]`.
     pub demos: DemoSettings,
+    /// `[hooks]`.
+    pub hooks: HookSettings,
     /// `[socketio]`.
     pub socketio: SocketIoTable,
     /// `[limits]`.
@@ -105,6 +109,7 @@ impl Config {
             tls: TlsSettings::default(),
             auth: AuthSettings::default(),
             demos: DemoSettings::default(),
+            hooks: HookSettings::default(),
             socketio: SocketIoTable::built_in(dev),
             limits: LimitSettings::default(),
             namespaces: BTreeMap::from([(namespaces::DEFAULT.to_owned(), Namespace::built_in(dev))]),
@@ -158,6 +163,8 @@ impl Table for Config {
         v.table("tls", &mut self.tls, "Serve https and wss without a proxy in front.");
         v.table("auth", &mut self.auth, "Who is accepted. Without any of it nobody is, and only anonymous rights count.");
         v.table("demos", &mut self.demos, "Pages that show what the hub does.");
+        v.table("socketio", &mut self.socketio, "Socket.IO clients, unchanged. What they may do is what the namespaces and their tokens say.");
+        v.table("hooks", &mut self.hooks, "An application in another process that is asked about what clients do.");
         v.table("socketio", &mut self.socketio, "Socket.IO clients, unchanged. What they may do is what the namespaces and their tokens say.");
         v.table("limits", &mut self.limits, "Everything that a stranger can make grow, and how far.");
         let base = Namespace::built_in(self.dev);

@@ -62,6 +62,7 @@ pub fn keep_fixed(old: &Config, new: Config) -> Config {
         insecure: old.insecure,
         tls: old.tls.clone(),
         demos: old.demos.clone(),
+        hooks: old.hooks.clone(),
         // The broker is made with these, and clients were told the time.
         limits: LimitSettings {
             channels: old.limits.channels,
@@ -76,6 +77,7 @@ pub fn keep_fixed(old: &Config, new: Config) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{HookEvent, HookSettings, Secret};
 
     #[test]
     fn every_setting_that_needs_a_restart_is_kept() {
@@ -84,6 +86,18 @@ mod tests {
         new.listen.set_port(9);
         (new.data, new.broker, new.workers, new.insecure) = (Some("d".into()), "x".into(), 9, true);
         new.demos.enabled = true;
+        new.hooks = HookSettings {
+            url: Some("u".into()),
+            secret: Some(Secret::new("s")),
+            events: vec![HookEvent::Call],
+            namespaces: vec!["n".into()],
+            timeout: std::time::Duration::from_secs(9),
+            concurrency: 9,
+            open: vec![HookEvent::Call],
+            failures: 9,
+            pause: std::time::Duration::from_secs(9),
+            private_addresses: true,
+        };
         (new.tls.cert, new.tls.key) = (Some("c".into()), Some("k".into()));
         (new.limits.channels, new.limits.idempotency) = (9, std::time::Duration::ZERO);
         new.limits.idempotency_ids = 9;

@@ -90,6 +90,17 @@ impl Registry {
 }
 
 impl Application for Registry {
+    fn figures(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        let Figures { calls, refused, late, panics } = &self.figures;
+        vec![
+            ("calls", "Events given to the application's handlers", of(calls)),
+            ("calls_refused", "Events that a handler answered with an error", of(refused)),
+            ("calls_late", "Handlers stopped at their deadline", of(late)),
+            ("calls_panicked", "Handlers that panicked", of(panics)),
+        ]
+    }
+
     fn wants_requests(&self) -> bool {
         !self.spaces.read().is_empty()
     }

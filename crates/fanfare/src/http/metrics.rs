@@ -64,6 +64,7 @@ impl Collector for Figures {
         self.clients(&mut page)?;
         self.messages(&mut page)?;
         self.memory(&mut page)?;
+        self.decisions(&mut page)?;
         self.errors(&mut page)
     }
 }
@@ -100,6 +101,13 @@ impl Figures {
         page.bytes("tail", "Newest messages of channels, encoded for their readers", counters.tail_bytes.get())?;
         page.bytes("memory", "Bytes of tails, history in memory and partial input", bytes(budget.used()))?;
         page.bytes("memory_limit", "Most that those may be: limits.memory_bytes", bytes(budget.limit()))
+    }
+
+    /// What handlers and hooks were asked.
+    fn decisions(&self, page: &mut Page<'_>) -> fmt::Result {
+        let handlers = self.0.application().map(|application| application.figures()).unwrap_or_default();
+        let hooks = self.0.authorizer.as_ref().map(|authorizer| authorizer.figures()).unwrap_or_default();
+        handlers.into_iter().chain(hooks).try_for_each(|(name, help, value)| page.count(name, help, value))
     }
 
     fn errors(&self, page: &mut Page<'_>) -> fmt::Result {

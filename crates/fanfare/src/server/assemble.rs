@@ -14,6 +14,7 @@ use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 use crate::{
     config::{Config, Live},
     events::Registry,
+    hooks::{Hooks, UrlFault, serve_calls},
     store::{Store, StoreError},
 };
 
@@ -27,6 +28,9 @@ pub enum StartError {
     /// A key of `[auth]` cannot be used.
     #[error(transparent)]
     Keys(#[from] ConfigError),
+    /// The hook's URL cannot be asked.
+    #[error("hooks.url: {0}")]
+    Hooks(String),
     /// The data directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,9 +73,18 @@ pub(crate) fn assemble(
     let spawner = runtime.clone();
     let spawn: Spawn = Box::new(move |round| drop(spawner.spawn(round)));
     let hub = Hub::new(broker, live.clone(), budget, spawn);
+    let hooks = Hooks::new(live, &hub, authorizer.clone(), &runtime)
+        .map_err(|fault: UrlFault| StartError::Hooks(fault.to_string()))?;
+    let authorizer = match &hooks {
+        Some(hooks) => Some(hooks.clone() as Arc<dyn Authorizer>),
+        None => authorizer,
+    };
     let node = Node::new(hub.clone(), auth, live.clone(), authorizer, env!("CARGO_PKG_VERSION"));
     let registry = Registry::new(hub.clone(), live.clone(), runtime.clone());
     node.set_application(registry.clone());
+    if let Some(hooks) = &hooks {
+        serve_calls(hooks, &registry, &config);
+    }
     let mut tasks = JoinSet::new();
     tasks.spawn_on(hub.clone().maintain(), &runtime);
     if store.is_some() {

@@ -308,6 +308,9 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        if let Some((authorizer, asker)) = self.asked() {
+            authorizer.disconnected(&asker, self.transport.name());
+        }
         self.node.hub.disconnect(&self.connection);
     }
 }
