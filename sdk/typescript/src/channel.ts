@@ -193,24 +193,14 @@ export class ClientChannel implements Channel {
   }
 
   async publish(event: string, data: unknown, options: PublishOptions = {}): Promise<Published> {
-    const { key, id, tags, ephemeral, ack, ttl: ttl_ms, if: at } = options;
+    const { offline, signal, timeout, ttl, ...fields } = options;
+    const { key, id, ephemeral } = fields;
     const { name: channel, _core: core } = this;
     const { _publisher: publisher } = core;
     // Removing a key carries no data that would have to be right.
     const schema = key === undefined || data !== null ? this._schema?.message?.[event] : undefined;
     if (schema) await checkInput(schema, data, channel);
-    const frame: Frame = {
-      type: 'publish',
-      channel,
-      event,
-      ...toWire(data),
-      key,
-      tags,
-      ephemeral,
-      ack,
-      ttl_ms,
-      if: at,
-    };
+    const frame: Frame = { ...fields, type: 'publish', channel, event, ...toWire(data), ttl_ms: ttl };
     frame.id = id ?? (ephemeral ? undefined : publisher._id());
     return publisher._publish(this._tokens ? await this._withToken(frame) : frame, options);
   }

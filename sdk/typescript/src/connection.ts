@@ -228,7 +228,8 @@ export class Connection {
     if (key !== this._shareKey) return undefined;
     this._sharing ??= shareTabs?.(this._core, key);
     if (!this._sharing) this._core._meter._log('own connection', 'tabs cannot share here');
-    return this._sharing?._follow();
+    // Where tabs cannot talk to each other after all, this one is on its own.
+    return this._sharing?._follow().catch(() => undefined);
   }
 
   private _open([open, ...others]: Opener[], token: string | undefined, upgrade?: boolean): void {

@@ -7,6 +7,9 @@ import type { Off, Position, TransportName } from './types.ts';
 /** Channels that one request may name. */
 const PER_REQUEST = 16;
 
+/** What may be asked of a stream or poll beside its channels. */
+const OPTIONS = ['since', 'last', 'snapshot', 'presence', 'rate', 'echo', 'envelope', 'wait'];
+
 /** A subscription and how far it has come. */
 interface Sub {
   _frame: Frame;
@@ -77,12 +80,11 @@ export function openHttp(_name: TransportName, context: LinkContext, events: Lin
   }
 
   /** Asks for channels alike, with the options of their `subscribe`. */
-  function path(endpoint: string, channels: string[], since: string | undefined, like: Frame): string {
-    const { last, snapshot, presence, rate, echo, envelope, wait } = like;
-    const options = { since, last, snapshot, presence, rate, echo, envelope, wait };
-    const pairs = channels.map((channel): [string, string] => ['channel', channel]);
-    return `/v1/${endpoint}?${params([...pairs, ...Object.entries(options)])}`;
-  }
+  const path = (endpoint: string, channels: string[], since: string | undefined, like: Frame) =>
+    `/v1/${endpoint}?${params([
+      ...channels.map((channel): [string, string] => ['channel', channel]),
+      ...Object.entries({ ...like, since }).filter(([name]) => OPTIONS.includes(name)),
+    ])}`;
 
   /** Channels with the same options, as many as one request may name. */
   function alike(channels: Iterable<string>, more: (sub: Sub) => unknown = () => 0): string[][] {
@@ -91,8 +93,8 @@ export function openHttp(_name: TransportName, context: LinkContext, events: Lin
     for (const channel of channels) {
       const sub = subs.get(channel);
       if (!sub) continue;
-      const { presence, rate, echo, snapshot, token } = sub._frame;
-      const key = JSON.stringify([presence, rate, echo, snapshot, token, more(sub)]);
+      const { _frame: frame } = sub;
+      const key = `${path('', [], undefined, { ...frame, last: undefined })} ${frame.token} ${more(sub)}`;
       let group = open.get(key);
       if (!group || group.length === PER_REQUEST) {
         open.set(key, (group = []));

@@ -83,7 +83,7 @@ export class Subscription {
   /** On a new link, or with other options. */
   _subscribe(link: Link): void {
     const { _channel: channel, _core: core } = this;
-    const { presence, rate, echo, snapshot } = channel.options;
+    const { token, ...options } = channel.options;
     if (!this._active) return;
     this._retry._stop();
     this._sentOn = link;
@@ -105,7 +105,7 @@ export class Subscription {
         link,
       );
     };
-    const frame: Frame = { type: 'subscribe', channel: channel.name, presence, rate, echo, snapshot };
+    const frame: Frame = { type: 'subscribe', channel: channel.name, ...options };
     if (channel._tokens) channel._withToken(frame).then(send, error => this._sentOn === link && this._refused(error));
     else send(frame);
   }

@@ -69,12 +69,12 @@ export class Peer {
     if (!this._closed) this._send(frame);
   }
 
-  private _subscribe(ref: unknown, { channel, since, last, presence, rate, echo, snapshot, token }: Frame): void {
+  private _subscribe(ref: unknown, { type, channel, since, last, token, ...options }: Frame): void {
     const { _core: core, _subscriptions: subscriptions } = this;
     const onError = (error: unknown) => this._say({ ...wire(error as FanfareError), ref, channel });
     drop(subscriptions, channel);
     try {
-      const own = core._channel(channel, { presence, rate, echo, snapshot });
+      const own = core._channel(channel, options);
       if (token && !own.options.token) {
         own._setToken(token);
         own._subscription._renewed();
@@ -97,10 +97,10 @@ export class Peer {
         if (placed) return;
         placed = true;
         this._say({ type: 'subscribed', ref, channel, epoch, offset, replay });
-        if (presence) this._members(channel).catch(() => {});
+        if (options.presence) this._members(channel).catch(() => {});
       };
       const offs = [own._listen(subscriber)];
-      if (presence) offs.push(own._relays._add(frame => placed && this._say(frame)));
+      if (options.presence) offs.push(own._relays._add(frame => placed && this._say(frame)));
       subscriptions.set(channel, () => {
         for (const off of offs) off();
       });
