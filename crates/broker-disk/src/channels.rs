@@ -14,7 +14,7 @@ use std::{
 use fanfare_protocol::{ChannelName, Epoch, Problem};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{idle::Idle, log::Log};
+use crate::{found::State, idle::Idle, log::Log};
 
 const SHARDS: usize = 64;
 /// Milliseconds between two searches in vain for something to drop, which look at each channel.
@@ -107,11 +107,15 @@ impl Channels {
 
     /// A channel of the past; given back if it is in use already. One of the same name gives way: it was dropped before, and only the frame
     /// that says so is missing.
-    pub fn insert(&self, name: ChannelName, log: Log) -> Option<Arc<Channel>> {
-        if log.assigned > 0 {
+    pub fn insert(&self, name: ChannelName, state: State) -> Option<Arc<Channel>> {
+        let slot = match state {
+            State::Awake(log) => Slot::new(&name, *log),
+            State::Laid(idle) => Slot::Idle(Box::new(idle)),
+            State::Changing => return None,
+        };
+        if slot.is_written() {
             self.written.fetch_add(1, Relaxed);
         }
-        let slot = Slot::new(&name, log);
         let channel = match &slot {
             Slot::Active(channel) => Some(channel.clone()),
             _ => None,

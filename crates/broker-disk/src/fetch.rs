@@ -17,8 +17,8 @@ use crate::{
 
 /// Bytes read at once where a channel's messages lie close together.
 const BLOCK: usize = 64 << 10;
-/// Bytes read for each message where they lie far apart.
-const ALONE: usize = 512;
+/// Bytes read at least for each message where they lie far apart.
+const ALONE: usize = 256;
 /// How far apart is far.
 const FAR: u64 = 4 << 10;
 
@@ -91,16 +91,19 @@ impl Fetcher {
         let mut at = u64::from(stretch.last_at);
         let behind = u64::from(stretch.behind);
         let mut apart = (at - behind.min(at)) / STRIDE;
+        let mut alone = ALONE;
         while at > 0 {
             if self.spent >= BLOCK {
                 self.spent = 0;
                 turn().await;
             }
-            self.load(stretch, at, HEADER, apart)?;
+            self.load(stretch, at, HEADER, apart, alone)?;
             let header = Header::read(stretch.segment.id, self.bytes(stretch, at, HEADER)?)
                 .filter(|header| header.kind == Kind::Message && u64::from(header.prev) < at)
                 .ok_or_else(|| damaged(&stretch.segment, at))?;
-            self.load(stretch, at, header.frame_len(), apart)?;
+            self.load(stretch, at, header.frame_len(), apart, alone)?;
+            // The next is likely to be about as long.
+            alone = (header.frame_len() + 32).max(ALONE);
             let frame = self.bytes(stretch, at, header.frame_len())?;
             let body = frame.get(HEADER..).filter(|body| crc(body) == header.body_crc);
             let offset = body.and_then(MessageBody::offset);
@@ -124,8 +127,16 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Has `len` bytes at a place in the block; `apart` is how far the chain leads from message to message.
-    fn load(&mut self, stretch: &Stretch, at: u64, len: usize, apart: u64) -> Result<(), Problem> {
+    /// Has `len` bytes at a place in the block; `apart` is how far the chain leads from message to message, `alone` how much to read of each
+    /// where that is far.
+    fn load(
+        &mut self,
+        stretch: &Stretch,
+        at: u64,
+        len: usize,
+        apart: u64,
+        alone: usize,
+    ) -> Result<(), Problem> {
         let segment = &stretch.segment;
         let same = self.segment.as_ref().is_some_and(|held| Arc::ptr_eq(held, segment));
         if same && at >= self.base && at + len as u64 <= self.base + self.block.len() as u64 {
@@ -133,7 +144,7 @@ impl Fetcher {
         }
         let (behind, end) = (u64::from(stretch.behind), at + len as u64);
         let (begin, size) = if apart > FAR {
-            (at, len.max(ALONE))
+            (at, len.max(alone).min(BLOCK.max(len)))
         } else if behind > 0 && behind < at && end <= behind + BLOCK as u64 {
             // All of the stretch, and as much as there is room for of what follows it.
             (behind, BLOCK)

@@ -13,9 +13,10 @@ use crate::{
     DiskSettings, OpenError, Opened,
     channels::{Channel, Channels},
     directory::{Directory, Left, boot_id},
+    found::{State, Table},
     frame::{Kind, SEGMENT_HEADER, write_frame},
     record::ChannelBody,
-    recover::{self, Recovered, recover, reset},
+    recover::{Recovered, recover, reset},
     segment::{Segment, sync_directory},
     spare::Spare,
 };
@@ -60,8 +61,9 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
         recovered.lost = Some(Vec::new());
     }
     // A channel of which nothing is left stands in the store's epoch, as does every channel that is yet to begin.
-    let is_left = |number: &u32| matches!(recovered.channels.get(*number as usize), Some(Some(_)));
-    let all_left = recovered.lost.as_ref().is_some_and(|lost| lost.iter().all(is_left));
+    let channels = &mut recovered.channels;
+    let mut is_left = |number: &u32| channels.get(*number).is_some();
+    let all_left = recovered.lost.as_ref().is_some_and(|lost| lost.iter().all(&mut is_left));
     let epoch = match left {
         Some(left) if all_left => left.epoch,
         _ => fresh_epoch(),
@@ -78,13 +80,18 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
         Spare::new(settings).release();
         directory.mark(&left).map_err(io(directory.path.clone()))?;
     }
-    let store = Channels::new(epoch, channels.len() as u32);
+    let store = Channels::new(epoch, channels.len());
     let mut active = Vec::new();
-    for mut found in channels.into_iter().flatten() {
-        opened.channels += usize::from(found.log.head > 0);
-        found.log.forget_ids_at(recovered.newest_ms, settings.idempotency_ms, settings.idempotency_ids);
-        active.extend(store.insert(found.name, found.log));
+    for found in channels.into_iter() {
+        let (name, mut state) = found.into_parts();
+        if let State::Awake(log) = &mut state {
+            log.forget_ids_at(recovered.newest_ms, settings.idempotency_ms, settings.idempotency_ids);
+        }
+        active.extend(store.insert(name, state));
     }
+    // Of two channels of one name the older one gave way.
+    active.retain(|channel: &Arc<Channel>| !channel.log.lock().closed);
+    opened.channels = store.written();
     if let Some(cut) = &opened.cut {
         tracing::warn!(segment = %cut.path.display(), at = cut.at, bytes = cut.bytes, what = cut.what,
             "the end of the log was cut off at its last good frame");
@@ -114,23 +121,20 @@ fn newest(directory: &Directory, recovered: &mut Recovered, anew: bool) -> Resul
 }
 
 /// Gives another epoch to each channel that may have lost what readers have seen, and returns the frames that say so.
-fn distrust(
-    channels: &mut [Option<recover::Found>],
-    segment: &Segment,
-    opened: &mut Opened,
-    lost: Option<&[u32]>,
-) -> Vec<u8> {
+fn distrust(channels: &mut Table, segment: &Segment, opened: &mut Opened, lost: Option<&[u32]>) -> Vec<u8> {
     let mut frames = Vec::new();
-    for found in channels.iter_mut().flatten() {
-        let by_cut = lost.is_none_or(|lost| lost.contains(&found.log.number));
-        let by_power_cut = opened.power_cut && found.log.loose;
-        if by_cut || by_power_cut {
+    for (number, found) in channels.iter_mut() {
+        let by_cut = lost.is_none_or(|lost| lost.contains(&number));
+        let by_power_cut = opened.power_cut && found.is_loose();
+        if (by_cut || by_power_cut)
+            && let Some(log) = found.log()
+        {
             let epoch = fresh_epoch();
-            reset(&mut found.log, epoch);
-            found.log.carrier = segment.id;
+            reset(log, epoch);
+            log.carrier = segment.id;
             let name = found.name.clone();
             let body = ChannelBody { head: 0, newest_ms: 0, tombstones_after: 0, epoch, name };
-            write_frame(segment.id, Kind::Channel, found.log.number, &body.write(), &mut frames);
+            write_frame(segment.id, Kind::Channel, number, &body.write(), &mut frames);
             opened.reset.push(found.name.clone());
         }
     }

@@ -19,6 +19,8 @@ use crate::{
 const STRETCHES: usize = 16;
 /// Messages that may be looked up under a log's lock.
 const FEW: u64 = 64;
+/// No message weighs less: so many bytes are at most so many messages.
+const LIGHTEST: usize = 64;
 
 /// A channel taken out of the map while it was being read stands at nought in the store's epoch.
 pub(crate) fn nothing(epoch: fanfare_protocol::Epoch) -> Bounds {
@@ -112,13 +114,16 @@ impl<'a> Reading<'a> {
 
     pub async fn read_keyed(&mut self, read: &Keyed) -> Result<KeyedSlice, Problem> {
         let cx = self.shared.context(&self.channel.name);
-        let most = read.limit.clamp(1, 4096);
+        let most = read.limit.clamp(1, 4096).min(read.bytes / LIGHTEST + 1);
         let found = self.ready(&cx, |log, bounds| (newest(log, &bounds, read, most), bounds)).await?;
-        let ((stretches, mut more), bounds) = found;
+        let ((groups, mut more), bounds) = found;
         let epoch = bounds.epoch;
         let mut page = Page::new(usize::MAX, read.bytes);
-        for stretch in &stretches {
-            let push = |body: &MessageBody<'_>| page.push(Arc::new(body.message(&self.channel.name, epoch)));
+        for (stretch, offsets) in &groups {
+            let push = |body: &MessageBody<'_>| {
+                let is_asked = offsets.binary_search(&body.offset).is_ok();
+                !is_asked || page.push(Arc::new(body.message(&self.channel.name, epoch)))
+            };
             if !self.fetcher.each(stretch, push).await? {
                 more = true;
                 break;
@@ -251,7 +256,7 @@ impl<'a> Reading<'a> {
 }
 
 /// Where the newest per key lie that a read asks for, at most so many, and whether there are more.
-fn newest(log: &Log, bounds: &Bounds, read: &Keyed, most: usize) -> (Vec<Stretch>, bool) {
+fn newest(log: &Log, bounds: &Bounds, read: &Keyed, most: usize) -> (Vec<(Stretch, Vec<u64>)>, bool) {
     let Some(keys) = &log.keys else { return (Vec::new(), false) };
     let told = keys
         .range(read.after, read.until.min(bounds.head))
@@ -259,7 +264,19 @@ fn newest(log: &Log, bounds: &Bounds, read: &Keyed, most: usize) -> (Vec<Stretch
     let mut offsets: Vec<u64> = told.map(|(offset, _)| offset).take(most.saturating_add(1)).collect();
     let more = offsets.len() > most;
     offsets.truncate(most);
-    (offsets.iter().flat_map(|offset| log.runs.stretches(*offset, *offset, 1)).collect(), more)
+    // Those that lie on one way back are found by going it once.
+    let mut groups: Vec<(Stretch, Vec<u64>)> = Vec::new();
+    for offset in offsets {
+        let Some(stretch) = log.runs.stretches(offset, offset, 1).pop() else { continue };
+        match groups.last_mut() {
+            Some((last, asked)) if last.is_on_the_way_of(&stretch) => {
+                last.until = offset;
+                asked.push(offset);
+            }
+            _ => groups.push((stretch, vec![offset])),
+        }
+    }
+    (groups, more)
 }
 
 /// What is looked up of a log's window while appends go on.

@@ -1,36 +1,25 @@
 //! What the segments of a directory say, read once at the start.
-use std::{
-    path::Path,
-    sync::{Arc, mpsc},
-    thread,
-};
+use std::{path::Path, sync::Arc};
 
 use fanfare_broker::Policies;
-use fanfare_protocol::{ChannelName, Epoch};
+use fanfare_protocol::Epoch;
 
 use crate::{
     Cut, DiskSettings, OpenError,
+    found::{Found, Table},
     frame::{Kind, LOOSE, REMEMBERED, SEGMENT_HEADER},
     ids::SeenIds,
     keys::{KeyIndex, Keyed},
     log::Log,
+    pieces::{Frames, Pieces},
     record::{ChannelBody, MessageBody, read_renew},
-    scan::{Bad, End, Frame, scan},
+    scan::{Bad, End, Frame, scan_from},
     segment::{self, Segment},
 };
 
-/// A channel as the segments left it.
-pub(crate) struct Found {
-    pub name: ChannelName,
-    pub log: Log,
-    /// Whether its namespace keeps keys.
-    keyed: bool,
-}
-
 /// Everything that the segments said.
 pub(crate) struct Recovered {
-    /// By number.
-    pub channels: Vec<Option<Found>>,
+    pub channels: Table,
     pub segments: Vec<Arc<Segment>>,
     pub messages: u64,
     /// The latest `time` of any message.
@@ -55,7 +44,7 @@ pub(crate) fn recover(
     policies: &dyn Policies,
 ) -> Result<Recovered, OpenError> {
     let into = Recovered {
-        channels: Vec::new(),
+        channels: Table::default(),
         segments: Vec::new(),
         messages: 0,
         newest_ms: 0,
@@ -78,38 +67,54 @@ pub(crate) fn recover(
         }
     }
     let newest = files.last().map(|(id, _)| *id);
-    // One thread reads the next segment while this one goes through the last.
-    let (ahead, read) = mpsc::sync_channel(1);
-    let reader = thread::Builder::new().name("log-recovery".to_owned()).spawn(move || {
-        for (id, path) in files {
-            let bytes = std::fs::read(&path);
-            if ahead.send((id, path, bytes)).is_err() {
-                break;
-            }
-        }
-    });
-    reader.map_err(io(directory))?;
-    for (id, path, bytes) in read {
-        let bytes = bytes.map_err(io(&path))?;
-        let damaged = |at: u64, what| OpenError::Damaged { path: path.clone(), at, what };
-        if !segment::begins_rightly(&bytes, id) {
-            return Err(damaged(0, "it does not begin as a segment does"));
-        }
-        let file = Arc::new(Segment::open(path.clone(), id, bytes.len() as u64).map_err(io(&path))?);
-        let end = scan(id, &bytes, |frame| recovering.frame(&file, &frame));
-        match end {
-            End::Whole => recovering.into.segments.push(file),
-            End::Bad(bad) if newest != Some(id) || bad.synced => return Err(damaged(bad.at, bad.what)),
-            End::Bad(bad) => {
-                drop(file);
-                recovering.cut(&path, id, &bytes, bad).map_err(io(&path))?;
-            }
-        }
+    let paths = files.iter().map(|(_, path)| path.clone()).collect();
+    let pieces = Pieces::new(paths).map_err(io(directory))?;
+    for (id, path) in files {
+        recovering.segment(&pieces, id, &path, newest == Some(id))?;
+        recovering.into.channels.lay_down();
     }
     Ok(recovering.into)
 }
 
 impl Recovering<'_> {
+    /// Reads a segment. What is wrong with one is looked at with all of it in memory.
+    fn segment(&mut self, pieces: &Pieces, id: u32, path: &Path, newest: bool) -> Result<(), OpenError> {
+        let io = |error| OpenError::Io { path: path.to_owned(), error };
+        let damaged = |at: u64, what| OpenError::Damaged { path: path.to_owned(), at, what };
+        let len = std::fs::metadata(path).map_err(io)?.len();
+        let file = Arc::new(Segment::open(path.to_owned(), id, len).map_err(io)?);
+        let mut frames = Frames::new(id, SEGMENT_HEADER);
+        let (mut begun, mut good) = (false, true);
+        loop {
+            let piece = pieces.next().map_err(io)?;
+            if !begun && !segment::begins_rightly(&piece, id) {
+                return Err(damaged(0, "it does not begin as a segment does"));
+            }
+            if piece.is_empty() {
+                break;
+            }
+            let skip = if begun { 0 } else { SEGMENT_HEADER };
+            begun = true;
+            good = good
+                && frames.piece(piece.get(skip..).unwrap_or_default(), &mut |frame| self.frame(&file, frame));
+            pieces.done(piece);
+        }
+        if good && !frames.is_cut() {
+            self.into.segments.push(file);
+            return Ok(());
+        }
+        let bytes = std::fs::read(path).map_err(io)?;
+        match scan_from(id, &bytes, frames.at as usize, |frame| self.frame(&file, &frame)) {
+            End::Whole => self.into.segments.push(file),
+            End::Bad(bad) if !newest || bad.synced => return Err(damaged(bad.at, bad.what)),
+            End::Bad(bad) => {
+                drop(file);
+                self.cut(path, id, &bytes, bad).map_err(io)?;
+            }
+        }
+        Ok(())
+    }
+
     fn cut(&mut self, path: &Path, id: u32, bytes: &[u8], bad: Bad) -> std::io::Result<()> {
         let file = Arc::new(Segment::open(path.to_owned(), id, bad.at)?);
         // Runs hold the file as it was opened before; they read the same bytes.
@@ -134,8 +139,8 @@ impl Recovering<'_> {
             Kind::Message => self.message(segment, frame),
             Kind::Renew => {
                 let keys = read_renew(frame.body).ok_or("a frame of deadlines makes no sense")?;
-                let found = self.found(frame.header.channel)?;
-                if let Some(index) = &mut found.log.keys {
+                let (log, _) = self.log(frame.header.channel)?;
+                if let Some(index) = &mut log.keys {
                     for (key, expires_ms) in keys {
                         index.renew(key, expires_ms);
                     }
@@ -143,45 +148,41 @@ impl Recovering<'_> {
                 Ok(())
             }
             Kind::Settled => {
-                self.found(frame.header.channel)?.log.loose = false;
+                self.log(frame.header.channel)?.0.loose = false;
                 Ok(())
             }
             Kind::Gone => {
-                if let Some(found) = self.into.channels.get_mut(frame.header.channel as usize) {
-                    *found = None;
-                }
+                self.into.channels.put(frame.header.channel, None);
                 Ok(())
             }
             Kind::Mark | Kind::Void => Ok(()),
         }
     }
 
-    fn found(&mut self, number: u32) -> Result<&mut Found, &'static str> {
-        let found = self.into.channels.get_mut(number as usize).and_then(Option::as_mut);
-        found.ok_or("a frame of a channel that no frame describes")
+    /// The log of a channel, and whether its namespace keeps keys.
+    fn log(&mut self, number: u32) -> Result<(&mut Log, bool), &'static str> {
+        let found = self.into.channels.get(number);
+        let found = found.and_then(|found| Some((found.keyed, found.log()?)));
+        found.map(|(keyed, log)| (log, keyed)).ok_or("a frame of a channel that no frame describes")
     }
 
     fn channel(&mut self, segment: u32, number: u32, body: ChannelBody) -> Result<(), &'static str> {
-        let at = number as usize;
-        if at >= self.into.channels.len() {
-            self.into.channels.resize_with(at + 1, || None);
+        let (mut named, mut epoch) = (None, None);
+        if let Some(found) = self.into.channels.get(number) {
+            named = Some(found.name == body.name);
+            epoch = found.log().map(|log| log.epoch);
         }
-        let Some(place) = self.into.channels.get_mut(at) else { return Err("too many channels") };
-        if place.as_ref().is_some_and(|found| found.name != body.name) {
+        if named == Some(false) {
             return Err("two channels of one number");
         }
-        let keyed = self.policies.policy(&body.name).keyed;
-        let fresh = |name| {
+        if epoch != Some(body.epoch) {
+            let keyed = self.policies.policy(&body.name).keyed;
             let mut log = Log::new(body.epoch);
             log.number = number;
             log.keys = keyed.then(|| Box::new(KeyIndex::new(0)));
-            Found { name, log, keyed }
-        };
-        let found = place.get_or_insert_with(|| fresh(body.name.clone()));
-        if found.log.epoch != body.epoch {
-            *found = fresh(body.name);
+            self.into.channels.put(number, Some(Found::new(body.name, keyed, log)));
         }
-        let log = &mut found.log;
+        let (log, _) = self.log(number)?;
         // 0 says nothing of the head: a squeezed segment has only deadlines of this channel.
         if body.head > 0 && body.head < log.written {
             return Err("a channel goes back");
@@ -201,8 +202,7 @@ impl Recovering<'_> {
     fn message(&mut self, segment: &Arc<Segment>, frame: &Frame<'_>) -> Result<(), &'static str> {
         let body = MessageBody::read(frame.body).ok_or("a message makes no sense")?;
         let (window_ms, limit) = (self.settings.idempotency_ms, self.settings.idempotency_ids);
-        let found = self.found(frame.header.channel)?;
-        let log = &mut found.log;
+        let (log, keyed) = self.log(frame.header.channel)?;
         if body.offset <= log.written {
             return Err("an offset goes back");
         }
@@ -221,7 +221,7 @@ impl Recovering<'_> {
             ids.insert(body.id.into(), body.offset, body.time);
             ids.forget(body.time, window_ms, limit);
         }
-        if let (true, Some(keys), Some(key)) = (found.keyed, &mut log.keys, body.key) {
+        if let (true, Some(keys), Some(key)) = (keyed, &mut log.keys, body.key) {
             let (offset, time, tombstone) = (body.offset, body.time, body.is_tombstone());
             keys.insert(&Keyed { key, offset, time, tombstone, expires_ms: body.expires_ms });
         }

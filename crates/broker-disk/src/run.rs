@@ -118,6 +118,11 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
+    /// Whether another stretch is found from the same message.
+    pub fn is_on_the_way_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.segment, &other.segment) && self.last_at == other.last_at
+    }
+
     /// The offset that follows this stretch.
     pub fn next(&self) -> u64 {
         self.until + 1

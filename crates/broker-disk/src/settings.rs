@@ -28,6 +28,8 @@ pub struct DiskSettings {
     pub readers: usize,
     /// How often retention is carried out on disk; none for never by itself.
     pub keep_every: Option<Duration>,
+    /// How long a full disk is left alone before it is seen whether there is room again; 20 times that when it was full again soon.
+    pub try_again: Duration,
     /// This boot of the machine; the system's own if none.
     pub boot_id: Option<String>,
     /// Told of every sync; for tests that make the power fail.
@@ -87,6 +89,7 @@ impl DiskSettings {
             settle: Duration::from_secs(5),
             readers: 2,
             keep_every: Some(Duration::from_secs(10)),
+            try_again: Duration::from_millis(250),
             boot_id: None,
             witness: None,
             fault: None,

@@ -145,6 +145,11 @@ pub(crate) fn run(shared: &Shared, syncing: &Syncing) {
             all.into_iter().for_each(|to_sync| refuse(to_sync.pending, &broken()));
             continue;
         }
+        if syncing.state.lock().synced >= (segment.id, len) {
+            // By the sync that all before it waited for. Only the newest segment is ever synced again.
+            tell(shared, all);
+            continue;
+        }
         match shared.sync(&segment) {
             Ok(()) => {
                 count(&shared.counters, begun, messages(&all));

@@ -21,10 +21,8 @@ use crate::{
 
 /// What is written before it is synced is synced after so long at the latest.
 const SYNC_WITHIN: Duration = Duration::from_millis(500);
-/// A full disk is left alone for so long before it is seen whether it has room again;
-const TRY_AGAIN: Duration = Duration::from_millis(250);
-/// and for so long when it had, and was full again soon.
-const OFTEN: Duration = Duration::from_secs(5);
+/// A disk that is full again soon is left alone for so many times as long.
+const OFTEN: u32 = 20;
 
 /// Where the writer put a pending thing.
 struct Placed {
@@ -110,8 +108,9 @@ impl Writer {
 
     /// How long to leave a full disk alone.
     fn rest(&self) -> Duration {
-        let again = self.healed.is_some_and(|healed| healed.elapsed() < OFTEN);
-        if again { OFTEN } else { TRY_AGAIN }
+        let (once, often) = (self.shared.settings.try_again, self.shared.settings.try_again * OFTEN);
+        let again = self.healed.is_some_and(|healed| healed.elapsed() < often);
+        if again { often } else { once }
     }
 
     /// Sees whether a full disk has room again: for the reserve, and some more.
@@ -131,6 +130,8 @@ impl Writer {
 
     /// Writes the tail again after a sync that failed for want of space.
     fn mend(&mut self) -> io::Result<()> {
+        let syncing = self.syncing.clone();
+        let _writing = syncing.writing.lock();
         let Some(bytes) = self.segment.torn() else { return Ok(()) };
         self.shared.settings.ask(&self.segment.path, Doing::Write(bytes as u64))?;
         self.segment.mend(|| self.shared.sync(&self.segment))?;
@@ -219,7 +220,13 @@ impl Writer {
     }
 
     /// Makes frames of a batch.
-    fn place(&mut self, batch: Vec<Pending>) -> Vec<Placed> {
+    fn place(&mut self, mut batch: Vec<Pending>) -> Vec<Placed> {
+        // A channel's messages together: they are read together. What belongs to no channel comes last.
+        let address =
+            |pending: &Pending| pending.channel.as_ref().map_or(usize::MAX, |of| Arc::as_ptr(of) as usize);
+        if !batch.is_sorted_by_key(address) {
+            batch.sort_by_key(address);
+        }
         // The channel's newest message of this batch.
         let mut newest: HashMap<u32, u32> = HashMap::new();
         let base = self.segment.len();

@@ -8,7 +8,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
 
@@ -16,45 +16,12 @@ use fanfare_broker::{
     Broker, ChannelPolicy,
     contract::harness::{channel, keyed, publish},
 };
-use fanfare_broker_disk::{DiskBroker, DiskSettings, Doing, Fault, Witness};
+use fanfare_broker_disk::{DiskBroker, DiskSettings, Doing, Fault};
 use fanfare_protocol::{Code, Problem, Publish};
 use support::{
-    ByNamespace, START_MS, append, append_text, bounds, held, open, segments, settings, snapshot, started,
-    table, try_append, try_open, until_taken, wait,
+    ByNamespace, Disk, START_MS, append, append_text, bounds, held, open, segments, settings, snapshot,
+    started, table, try_append, try_open, until_taken, wait,
 };
-
-/// A disk whose syncs fail while it is said so, forgetting what was not synced.
-#[derive(Clone, Default)]
-struct Disk {
-    fails: Arc<AtomicBool>,
-    forgets: Arc<AtomicBool>,
-    synced: Arc<AtomicU64>,
-    failures: Arc<AtomicUsize>,
-}
-
-impl Disk {
-    fn settings(&self, directory: &Path) -> DiskSettings {
-        let (disk, synced) = (self.clone(), self.synced.clone());
-        DiskSettings {
-            witness: Some(Witness(Arc::new(move |_, len| synced.store(len, SeqCst)))),
-            fault: Some(Fault(Arc::new(move |path, doing| disk.sync(path, doing)))),
-            ..settings(directory)
-        }
-    }
-
-    fn sync(&self, path: &Path, doing: Doing) -> io::Result<()> {
-        if doing != Doing::Sync || !self.fails.load(SeqCst) {
-            return Ok(());
-        }
-        self.failures.fetch_add(1, SeqCst);
-        if self.forgets.swap(false, SeqCst) {
-            let mut bytes = std::fs::read(path)?;
-            bytes[self.synced.load(SeqCst) as usize..].fill(0);
-            std::fs::write(path, bytes)?;
-        }
-        Err(io::ErrorKind::StorageFull.into())
-    }
-}
 
 fn refused(broker: &DiskBroker, publish: Publish) -> Problem {
     let problem = try_append(broker, publish, START_MS).unwrap_err();
@@ -83,12 +50,12 @@ fn torn(broker: &DiskBroker, disk: &Disk) {
 #[test]
 fn a_sync_that_failed_for_want_of_space_is_made_up_for() {
     let (directory, disk) = (tempfile::tempdir().unwrap(), Disk::default());
-    let broker = try_open(disk.settings(directory.path())).unwrap();
+    let broker = try_open(disk.over(settings(directory.path()))).unwrap();
     torn(&broker, &disk);
     let epoch = bounds(&broker, "m:1").epoch;
     disk.fails.store(false, SeqCst);
     assert_eq!(
-        until_taken(&broker, publish(&channel("a:1"), "\"healed\"")).offset,
+        until_taken(&broker, publish(&channel("a:1"), "\"healed\""), START_MS).offset,
         2,
         "no offset was used up"
     );
@@ -122,7 +89,7 @@ fn a_sync_that_failed_for_want_of_space_is_made_up_for() {
 #[test]
 fn a_hub_that_is_killed_before_it_healed_tells_what_is_lost() {
     let (directory, disk) = (tempfile::tempdir().unwrap(), Disk::default());
-    let broker = try_open(disk.settings(directory.path())).unwrap();
+    let broker = try_open(disk.over(settings(directory.path()))).unwrap();
     torn(&broker, &disk);
     let before = (bounds(&broker, "a:1"), bounds(&broker, "m:1"));
     // What is on disk at this moment, in the same boot of the machine.

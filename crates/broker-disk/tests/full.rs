@@ -41,7 +41,7 @@ fn child() {
     let (_, hard) = Resource::FSIZE.get().unwrap();
     assert_eq!(told.so_far(), (1, 0), "an error when it begins, and none for each publish");
     Resource::FSIZE.set(hard, hard).unwrap();
-    let healed = until_taken(&broker, publish(&channel("a:1"), "\"healed\""));
+    let healed = until_taken(&broker, publish(&channel("a:1"), "\"healed\""), START_MS);
     assert_eq!(healed.offset, taken + 1, "no offset was used up");
     assert_eq!(told.so_far(), (1, 1), "and it is told when it is over");
     let with_id = Publish { id: Some("x".into()), ..publish(&channel("a:2"), "1") };

@@ -3,19 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic in a test is the report")]
 mod support;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use fanfare_broker::{
     Bound, Bounds, Broker, ChannelPolicy, Keyed, Read, ReadBack,
     contract::harness::{channel, publish},
 };
 use fanfare_broker_disk::{DiskBroker, DiskSettings, tools};
-use fanfare_protocol::{Ack, Data, Epoch, Message, Position, Publish};
+use fanfare_protocol::{Ack, Code, Data, Epoch, Message, Position, Publish};
 use proptest::{
     prelude::*,
     test_runner::{Config, FileFailurePersistence, TestRunner},
 };
-use support::{START_MS, settings, started, stop, table, try_append, wait};
+use support::{Disk, START_MS, settings, started, stop, table, try_append, until_taken, wait};
 
 const IDEMPOTENCY_MS: u64 = 3_000;
 const CHANNELS: [(&str, bool, u64, u64, Ack); 4] = [
@@ -36,13 +40,42 @@ enum End {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Append { of: usize, key: Option<u8>, data: Option<u16>, ttl_ms: Option<u64>, id: Option<u8> },
-    Renew { of: usize, key: u8, ttl_ms: u64 },
-    Read { of: usize, back: u64, limit: usize },
-    ReadBack { of: usize, back: u64, limit: usize },
-    Keys { of: usize, after: u64, limit: usize },
-    Advance { ms: u64 },
+    Append {
+        of: usize,
+        key: Option<u8>,
+        data: Option<u16>,
+        ttl_ms: Option<u64>,
+        id: Option<u8>,
+    },
+    Renew {
+        of: usize,
+        key: u8,
+        ttl_ms: u64,
+    },
+    Read {
+        of: usize,
+        back: u64,
+        limit: usize,
+    },
+    ReadBack {
+        of: usize,
+        back: u64,
+        limit: usize,
+    },
+    Keys {
+        of: usize,
+        after: u64,
+        limit: usize,
+    },
+    Advance {
+        ms: u64,
+    },
     Keep,
+    /// The disk has no room for what these channels get, which it says when it syncs.
+    Full {
+        of: Vec<usize>,
+        forgets: bool,
+    },
     Restart(End),
 }
 
@@ -61,6 +94,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (of(), 0..30u64, 1..4usize).prop_map(|(of, after, limit)| Op::Keys { of, after, limit }),
         2 => (1..3_000u64).prop_map(|ms| Op::Advance { ms }),
         2 => Just(Op::Keep),
+        1 => (proptest::collection::vec(of(), 1..6), any::<bool>())
+            .prop_map(|(of, forgets)| Op::Full { of, forgets }),
         2 => end.prop_map(Op::Restart),
     ]
 }
@@ -138,6 +173,7 @@ struct Run {
     broker: Option<DiskBroker>,
     policies: Arc<fanfare_broker::contract::PolicyTable>,
     now_ms: u64,
+    disk: Disk,
     epoch: Option<Epoch>,
     logs: Vec<Log>,
     acks: u64,
@@ -164,6 +200,7 @@ impl Run {
             broker: None,
             policies,
             now_ms: START_MS,
+            disk: Disk::default(),
             epoch: None,
             logs: vec![Log::default(); CHANNELS.len()],
             acks: 0,
@@ -177,7 +214,8 @@ impl Run {
             segment_bytes: 1 << 10,
             idempotency_ms: IDEMPOTENCY_MS,
             settle: Duration::from_millis(1),
-            ..settings(self.directory.path())
+            try_again: Duration::from_millis(1),
+            ..self.disk.over(settings(self.directory.path()))
         }
     }
 
@@ -209,8 +247,37 @@ impl Run {
                 self.broker().keep();
                 self.look_at_all();
             }
+            Op::Full { of, forgets } => self.full(&of, forgets),
             Op::Restart(end) => self.restart(end),
         }
+    }
+
+    /// What was refused is not there, what was seen stays, and then there is room again.
+    fn full(&mut self, channels: &[usize], forgets: bool) {
+        // What fell due is there: nothing but these is refused.
+        self.look_at_all();
+        self.disk.forgets.store(forgets, SeqCst);
+        self.disk.fails.store(true, SeqCst);
+        for of in channels {
+            let message = publish(&channel(CHANNELS[*of].0), "1");
+            match try_append(self.broker(), message, self.now_ms) {
+                Ok(published) => self.is_taken(*of, published.position.unwrap(), "1"),
+                Err(problem) => assert_eq!(problem.code, Code::Unavailable, "{problem}"),
+            }
+        }
+        self.look_at_all();
+        self.disk.fails.store(false, SeqCst);
+        self.disk.forgets.store(false, SeqCst);
+        let healed = until_taken(self.broker(), publish(&channel(CHANNELS[3].0), "2"), self.now_ms);
+        self.is_taken(3, healed, "2");
+        self.look_at_all();
+    }
+
+    fn is_taken(&mut self, of: usize, position: Position, data: &str) {
+        assert_eq!(*self.epoch.get_or_insert(position.epoch), position.epoch, "the epoch changed");
+        let entry = Entry { time: self.now_ms, key: None, data: data.to_owned(), expires_ms: None };
+        self.logs[of].entries.push(entry);
+        assert_eq!(position.offset, self.logs[of].entries.len() as u64);
     }
 
     fn restart(&mut self, end: End) {

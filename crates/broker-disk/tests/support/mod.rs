@@ -1,10 +1,12 @@
 //! A broker in a directory that outlives it.
 #![allow(dead_code, reason = "each test file uses some of it")]
 use std::{
+    collections::HashMap,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -16,8 +18,9 @@ use fanfare_broker::{
         harness::{channel, publish, texts},
     },
 };
-use fanfare_broker_disk::{DiskBroker, DiskSettings, OpenError};
+use fanfare_broker_disk::{DiskBroker, DiskSettings, Doing, Fault, OpenError, Witness};
 use fanfare_protocol::{Ack, ChannelName, Code, Position, Problem, Publish, event::Published};
+use parking_lot::Mutex;
 use tracing::{
     Event, Level, Metadata,
     span::{Attributes, Id, Record},
@@ -129,15 +132,15 @@ pub fn find(path: &Path, text: &str) -> usize {
 }
 
 /// Publishes until it is taken: for 20 seconds.
-pub fn until_taken(broker: &DiskBroker, publish: Publish) -> Position {
+pub fn until_taken(broker: &DiskBroker, publish: Publish, unix_ms: u64) -> Position {
     let begun = Instant::now();
     loop {
-        match try_append(broker, publish.clone(), START_MS) {
+        match try_append(broker, publish.clone(), unix_ms) {
             Ok(published) => return published.position.unwrap(),
             Err(problem) if begun.elapsed() > Duration::from_secs(20) => panic!("{problem}"),
             Err(problem) => assert_eq!(problem.code, Code::Unavailable, "{problem}"),
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -175,4 +178,48 @@ impl tracing::Subscriber for Told {
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
+}
+
+/// A disk whose syncs fail while it is said so, forgetting what was not synced.
+#[derive(Clone, Default)]
+pub struct Disk {
+    pub fails: Arc<AtomicBool>,
+    /// The next failure forgets.
+    pub forgets: Arc<AtomicBool>,
+    pub failures: Arc<AtomicUsize>,
+    /// By file; of others nothing but the header is synced.
+    synced: Arc<Mutex<HashMap<PathBuf, u64>>>,
+}
+
+impl Disk {
+    pub fn over(&self, settings: DiskSettings) -> DiskSettings {
+        let (disk, synced, log) = (self.clone(), self.synced.clone(), settings.directory.join("log"));
+        if log.exists() {
+            // What a broker finds is synced.
+            let found = segments(&settings.directory);
+            *synced.lock() =
+                found.iter().map(|path| (path.clone(), path.metadata().unwrap().len())).collect();
+        }
+        DiskSettings {
+            witness: Some(Witness(Arc::new(move |segment, len| {
+                synced.lock().insert(log.join(format!("{segment:010}.log")), len);
+            }))),
+            fault: Some(Fault(Arc::new(move |path, doing| disk.sync(path, doing)))),
+            ..settings
+        }
+    }
+
+    fn sync(&self, path: &Path, doing: Doing) -> io::Result<()> {
+        if doing != Doing::Sync || !self.fails.load(SeqCst) {
+            return Ok(());
+        }
+        self.failures.fetch_add(1, SeqCst);
+        if self.forgets.swap(false, SeqCst) {
+            let mut bytes = std::fs::read(path)?;
+            let synced = self.synced.lock().get(path).copied().unwrap_or(16);
+            bytes[synced as usize..].fill(0);
+            std::fs::write(path, bytes)?;
+        }
+        Err(io::ErrorKind::StorageFull.into())
+    }
 }
