@@ -7,7 +7,7 @@ import type { Frame, Link, LinkContext, Opener } from './link.ts';
 import { Liveness } from './liveness.ts';
 import { Renewal } from './renewal.ts';
 import { type Done, Requests } from './requests.ts';
-import { openSession, publicClient, type Session } from './session.ts';
+import { openSession, type Session } from './session.ts';
 import { Value } from './store.ts';
 import type { Sharing } from './tabs/sharing.ts';
 import type { Timer } from './timer.ts';
@@ -53,8 +53,6 @@ export class Connection {
   /** What carried us last. */
   private _proven: TransportName | undefined;
   private _upgradeAfter: number = UPGRADE[0];
-  /** The session whose public name is known. */
-  private _named: Session | undefined;
   private _waiting: { resolve(): void; reject(error: FanfareError): void }[] = [];
   private _unwatch: (() => void) | undefined;
   /** Transports that do not work here, and until when. */
@@ -446,18 +444,14 @@ export class Connection {
   }
 
   private _welcomed({ client, user, ping_ms, idempotency_ms, time, expires_at }: Frame): void {
-    const { _session: session, _liveness: liveness } = this;
+    const { _liveness: liveness } = this;
     if (client) this._id = client;
-    // Only a WebSocket is told; elsewhere it is computed. That takes a moment, in which the session may have become another.
-    else if (session && this._named !== session)
-      publicClient(session._id).then(
-        id => this._session === session && (this._id = id),
-        () => {},
-      );
-    this._named = session;
-    if (client) this._user = user;
     if (ping_ms) liveness._ping = ping_ms;
-    if (idempotency_ms) this._idempotency = idempotency_ms;
+    // HTTP transports are not told who we are.
+    if (idempotency_ms) {
+      this._idempotency = idempotency_ms;
+      this._user = user;
+    }
     this._clockTold(time);
     this._renewal._plan(expires_at);
     if (this._link?._pings) liveness._watch();

@@ -1,6 +1,7 @@
 import type { FanfareError } from './errors.ts';
 import { ask, failure, json, makeCursor, params } from './http.ts';
 import type { Frame, Link, LinkContext, LinkEvents } from './link.ts';
+import { publicClient } from './public-client.ts';
 import { type Reader, readPolls, readSse } from './streams.ts';
 import type { Off, Position, TransportName } from './types.ts';
 
@@ -237,6 +238,11 @@ export function openHttp(_name: TransportName, context: LinkContext, events: Lin
     arrange();
   }
 
+  // A WebSocket is told its public name; here it is computed.
+  publicClient(context._session).then(
+    client => reader._frame({ type: 'welcome', client }),
+    () => {},
+  );
   queueMicrotask(() => {
     if (_name === 'sse' && !globalThis.ReadableStream)
       reader._end(core._error('unsupported', 'no streaming fetch here'), true);

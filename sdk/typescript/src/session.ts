@@ -40,15 +40,3 @@ const hold = (locks: LockManager, name: string): Promise<(() => void) | undefine
       .finally(() => resolve(undefined))
       .catch(() => {});
   });
-
-/** The public name of a session, as the hub computes it; `undefined` where this place has no SHA-256 (a page over plain http). */
-export async function publicClient(session: string): Promise<string | undefined> {
-  const digest = await guarded(() => globals.crypto!.subtle)?.digest('SHA-256', new TextEncoder().encode(session));
-  return (
-    digest &&
-    btoa(String.fromCharCode(...new Uint8Array(digest)))
-      .slice(0, 16)
-      .replace(/\+/g, '-')
-      .replace(/\//g, '_')
-  );
-}

@@ -5,7 +5,7 @@ import { makeCursor } from '../../src/http.ts';
 import { CODES } from '../../src/index.ts';
 import { toMessage, toWire } from '../../src/message.ts';
 import { parseCursor, parsePosition } from '../../src/position.ts';
-import { publicClient } from '../../src/session.ts';
+import { publicClient } from '../../src/public-client.ts';
 import { ANSWERS } from '../../src/testing/codes.gen.ts';
 import { clientOf } from '../../src/testing/wire.ts';
 
