@@ -1,5 +1,5 @@
 //! What unmodified clients may ask without any code on the server, and Laravel Echo's words for the same. Each becomes a command of the hub's own.
-use fanfare_protocol::{Code, Command, Format, Problem, Ref, Request};
+use fanfare_protocol::{Code, Format, Problem, Ref, Request, command::Token};
 
 use crate::{attachments, json, names, wire::Layout};
 
@@ -10,6 +10,8 @@ pub struct Asked {
     pub layout: Layout,
     /// What.
     pub request: Request,
+    /// A token that came beside it, in the headers that Laravel Echo sends with each subscription.
+    pub bearer: Option<Token>,
 }
 
 /// The words.
@@ -70,7 +72,7 @@ pub fn read(namespace: &str, word: &str, args: &[&str], id: Option<u64>) -> Resu
         "history" => options(1, &mut frame, &["since", "before", "limit", "reverse"])?,
         _ => {}
     }
-    Ok(vec![Asked { layout: Layout::Channels, request: frame.request(id)? }])
+    Ok(vec![Asked { layout: Layout::Channels, request: frame.request(id)?, bearer: None }])
 }
 
 /// Laravel Echo's way: an object that names the channel.
@@ -78,7 +80,11 @@ fn echo(namespace: &str, word: &str, object: &str, id: Option<u64>) -> Result<Ve
     let name = json::member(object, "channel").and_then(json::text);
     let name = name.ok_or_else(|| bad("channel is missing", "send {channel, auth: {headers}}"))?;
     let channel = names::channel(namespace, &name)?;
-    let asked = |frame: Frame, id| frame.request(id).map(|request| Asked { layout: Layout::Echo, request });
+    let bearer = bearer(object).map(|token| Token(token.into()));
+    let asked = |frame: Frame, id| {
+        let request = frame.request(id)?;
+        Ok::<_, Problem>(Asked { layout: Layout::Echo, request, bearer: bearer.clone() })
+    };
     let has_members = name.strip_prefix("presence-").is_some();
     match word {
         "unsubscribe" => Ok(vec![asked(Frame::new("unsubscribe", &channel), id)?]),
@@ -90,26 +96,19 @@ fn echo(namespace: &str, word: &str, object: &str, id: Option<u64>) -> Result<Ve
             Ok(vec![asked(frame, id)?])
         }
         _ => {
-            let token = bearer(object).map(|token| json::string(&token));
             let mut frame = Frame::new("subscribe", &channel);
-            if let Some(token) = &token {
-                frame.field("token", token);
-            }
             if !has_members {
                 return Ok(vec![asked(frame, id)?]);
             }
             frame.field("presence", "true");
-            let mut enter = Frame::new("enter", &channel);
-            if let Some(token) = &token {
-                enter.field("token", token);
-            }
+            let enter = Frame::new("enter", &channel);
             Ok(vec![asked(enter, None)?, asked(frame, id)?])
         }
     }
 }
 
 /// The token in `auth.headers.Authorization`, whatever the case of the header's name.
-pub fn bearer(object: &str) -> Option<String> {
+fn bearer(object: &str) -> Option<String> {
     let headers = json::member(json::member(object, "auth")?, "headers")?;
     let headers = json::members(headers)?;
     let value = headers.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?.1;
@@ -167,17 +166,9 @@ impl Frame {
     }
 }
 
-/// The channel that a command is about.
-pub fn channel_of(command: &Command) -> Option<&fanfare_protocol::ChannelName> {
-    match command {
-        Command::Subscribe { channel, .. } | Command::Unsubscribe { channel } => Some(channel),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use fanfare_protocol::{Data, command::Token};
+    use fanfare_protocol::{Command, Data};
 
     use super::*;
 
@@ -242,9 +233,7 @@ mod tests {
         let object = r#"{"channel":"private-x","auth":{"headers":{"authorization":"Bearer T"}}}"#;
         let asked = read("/", "subscribe", &[object], None).unwrap();
         assert_eq!(asked[0].layout, Layout::Echo);
-        assert!(
-            matches!(&asked[0].request.command, Command::Subscribe { token: Some(Token(token)), .. } if &**token == "T")
-        );
+        assert!(matches!(&asked[0].bearer, Some(Token(token)) if &**token == "T"));
         let asked = read("/", "subscribe", &[r#"{"channel":"presence-x"}"#], None).unwrap();
         assert_eq!(asked.len(), 2, "members enter");
         let event = r#"{"channel":"private-x","event":"client-typing","data":{"a":1}}"#;

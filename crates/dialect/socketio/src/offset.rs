@@ -90,11 +90,14 @@ mod tests {
 
     #[test]
     fn the_place_of_an_event_is_read_off_its_packet() {
-        let read = |packet: &str| of_packet(packet.as_bytes(), true).map(|(channel, at)| format!("{at} {channel}"));
+        let read =
+            |packet: &str| of_packet(packet.as_bytes(), true).map(|(channel, at)| format!("{at} {channel}"));
         assert_eq!(read(r#"42["e",1,"k1-7@a:b"]"#).as_deref(), Some("k1-7 a:b"));
         assert_eq!(read(r#"42/x,["e","k1-7@a"]"#).as_deref(), Some("k1-7 a"));
         assert_eq!(read(r#"451-/x,["e",{"_placeholder":true,"num":0},"k1-7@a"]"#).as_deref(), Some("k1-7 a"));
-        for other in [r#"42["e"]"#, r#"43["k1-7@a"]"#, r#"4213["e","k1-7@a"]"#, r#"42["e","x",null]"#, "2", ""] {
+        for other in
+            [r#"42["e"]"#, r#"43["k1-7@a"]"#, r#"4213["e","k1-7@a"]"#, r#"42["e","x",null]"#, "2", ""]
+        {
             assert_eq!(read(other), None, "{other}");
         }
         for channel in ["a".to_owned(), "b".repeat(40), "c".repeat(300)] {

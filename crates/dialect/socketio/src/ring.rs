@@ -41,9 +41,63 @@ pub struct Ring {
     runs: VecDeque<Run>,
     /// Runs were dropped.
     lost: bool,
+    /// What was sent after the channels' last known positions is not known: the ring was read back after the server died.
+    blind: bool,
+}
+
+/// Where the reading of a channel goes on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resumed {
+    /// The channel.
+    pub channel: Box<str>,
+    /// What follows this was not received.
+    pub at: Position,
+    /// Whether that is certain. Where not, it is only if nothing follows.
+    pub is_certain: bool,
+}
+
+/// What is kept of one channel when the ring outlives its server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Saved {
+    /// The channel.
+    pub name: Box<str>,
+    /// The life of its log.
+    pub epoch: Epoch,
+    /// Where its first event would follow.
+    pub start: u64,
+    /// The last that was sent.
+    pub last: u64,
 }
 
 impl Ring {
+    /// The channels that are read, and the runs by their numbers; none of these once some were dropped.
+    pub fn save(&self) -> (Vec<Saved>, Vec<[u64; 3]>) {
+        let channels = self.channels.iter().map(|channel| Saved {
+            name: channel.name.clone(),
+            epoch: channel.epoch,
+            start: channel.start,
+            last: channel.last,
+        });
+        let runs = self.runs.iter().map(|run| [run.channel.into(), run.from, run.to]);
+        (channels.collect(), runs.collect())
+    }
+
+    /// A ring as it was saved. `is_whole`: nothing was sent since. Channels that are not read any more are to be left.
+    pub fn restore(channels: Vec<Saved>, runs: &[[u64; 3]], is_whole: bool) -> Self {
+        let channels: Vec<_> = channels
+            .into_iter()
+            .take(CHANNELS)
+            .map(|Saved { name, epoch, start, last }| Channel { name, epoch, start, last, joined: true })
+            .collect();
+        let known = |number: u64| u16::try_from(number).ok().filter(|n| usize::from(*n) < channels.len());
+        let runs = runs
+            .iter()
+            .take(ENTRIES)
+            .filter_map(|[channel, from, to]| Some(Run { channel: known(*channel)?, from: *from, to: *to }));
+        let runs = runs.collect();
+        Self { channels, runs, lost: true, blind: !is_whole }
+    }
+
     fn find(&self, name: &str) -> Option<usize> {
         self.channels.iter().position(|channel| *channel.name == *name)
     }
@@ -111,7 +165,7 @@ impl Ring {
 
     /// Where the reading of every joined channel goes on for a client that received up to this event (none: nothing yet). None when that cannot be
     /// told any more.
-    pub fn resume(&self, received: Option<&Offset>) -> Option<Vec<(Box<str>, Position)>> {
+    pub fn resume(&self, received: Option<&Offset>) -> Option<Vec<Resumed>> {
         let from_start = |channel: &Channel| channel.start;
         let Some((received, n, channel)) = received.and_then(|received| {
             let n = self.find(&received.channel)?;
@@ -129,31 +183,33 @@ impl Ring {
         }
         if offset > channel.last {
             // The end of a write that was cut: whatever else was sent came before it.
-            return Some(self.places_but(n, offset, |_, channel| channel.last));
+            return Some(self.places_but(n, offset, |_, channel| (channel.last, !self.blind)));
         }
         let holds = |run: &Run| usize::from(run.channel) == n && run.from < offset && offset <= run.to;
         let found = self.runs.iter().rposition(holds)?;
         Some(self.places_but(n, offset, |other, channel| {
             let mut later = self.runs.iter().skip(found + 1);
-            later.find(|run| usize::from(run.channel) == other).map_or(channel.last, |run| run.from)
+            let later = later.find(|run| usize::from(run.channel) == other);
+            later.map_or((channel.last, !self.blind), |run| (run.from, true))
         }))
     }
 
-    fn places(&self, place: impl Fn(&Channel) -> u64) -> Vec<(Box<str>, Position)> {
-        self.places_but(usize::MAX, 0, |_, channel| place(channel))
+    fn places(&self, place: impl Fn(&Channel) -> u64) -> Vec<Resumed> {
+        self.places_but(usize::MAX, 0, |_, channel| (place(channel), true))
     }
 
     fn places_but(
         &self,
         this: usize,
         offset: u64,
-        other: impl Fn(usize, &Channel) -> u64,
-    ) -> Vec<(Box<str>, Position)> {
+        other: impl Fn(usize, &Channel) -> (u64, bool),
+    ) -> Vec<Resumed> {
         let joined = self.channels.iter().enumerate().filter(|(_, channel)| channel.joined);
         joined
             .map(|(n, channel)| {
-                let offset = if n == this { offset } else { other(n, channel) };
-                (channel.name.clone(), Position { epoch: channel.epoch, offset })
+                let (offset, is_certain) = if n == this { (offset, true) } else { other(n, channel) };
+                let at = Position { epoch: channel.epoch, offset };
+                Resumed { channel: channel.name.clone(), at, is_certain }
             })
             .collect()
     }
@@ -178,7 +234,7 @@ mod tests {
 
     fn resumed(ring: &Ring, received: Option<Offset>) -> Option<Vec<(String, u64)>> {
         let places = ring.resume(received.as_ref())?;
-        Some(places.into_iter().map(|(name, at)| (name.into(), at.offset)).collect())
+        Some(places.into_iter().map(|place| (place.channel.into(), place.at.offset)).collect())
     }
 
     fn places(list: &[(&str, u64)]) -> Option<Vec<(String, u64)>> {
@@ -248,6 +304,29 @@ mod tests {
         assert_eq!(resumed(&ring, Some(offset("a", n))), places(&[("a", n), ("b", n - 1)]));
         let other = Offset { channel: "a".into(), at: Position { epoch: "k2".parse().unwrap(), offset: 3 } };
         assert_eq!(resumed(&ring, Some(other)), None);
+    }
+
+    #[test]
+    fn a_ring_that_was_read_back_knows_what_it_does_not_know() {
+        let mut ring = Ring::default();
+        ring.join("a", at(0));
+        ring.join("b", at(0));
+        ring.sent("a", at(1));
+        ring.sent("b", at(1));
+        let (channels, runs) = ring.save();
+        let whole = Ring::restore(channels.clone(), &runs, true);
+        let certain = |ring: &Ring, received| -> Vec<(u64, bool)> {
+            let places = ring.resume(Some(&received)).unwrap();
+            places.into_iter().map(|place| (place.at.offset, place.is_certain)).collect()
+        };
+        assert_eq!(certain(&whole, offset("a", 1)), [(1, true), (0, true)]);
+        assert_eq!(certain(&whole, offset("b", 1)), [(1, true), (1, true)]);
+        let blind = Ring::restore(channels, &runs, false);
+        assert_eq!(certain(&blind, offset("a", 1)), [(1, true), (0, true)]);
+        assert_eq!(certain(&blind, offset("b", 1)), [(1, false), (1, true)]);
+        assert_eq!(certain(&blind, offset("a", 9)), [(9, true), (1, false)]);
+        let odd = Ring::restore(vec![], &[[7, 1, 2], [u64::MAX, 0, 0]], true);
+        assert_eq!(odd.resume(None), Some(vec![]));
     }
 
     #[test]

@@ -3,11 +3,11 @@ use std::{sync::Arc, time::Duration};
 
 use fanfare_dialect_socketio::{Layout, Offset, json};
 use fanfare_hub::unix_ms;
-use fanfare_protocol::{ChannelName, Identity, Position, Problem, Right, SessionId, Start};
+use fanfare_protocol::{Identity, Problem, Right, SessionId, Start};
 use http::request::Parts;
 
 use super::{
-    core::{Core, Room},
+    core::{Core, Place},
     sessions::new_id,
     settings::SocketIoSettings,
 };
@@ -18,7 +18,7 @@ pub(super) struct Admitted {
     pub identity: Arc<Identity>,
     pub core: Arc<Core>,
     /// Where it goes on; none: it begins.
-    pub resumed: Option<Vec<(ChannelName, Room, Position)>>,
+    pub resumed: Option<Vec<Place>>,
 }
 
 /// Decides about a CONNECT with this payload.
@@ -38,6 +38,9 @@ pub(super) async fn admit(
         None => access::identity(node, parts).await?,
     };
     check_room(node, &identity)?;
+    if settings.recovery {
+        node.socketio.pids.read_back(&node.hub).await?;
+    }
     if settings.recovery
         && let Some(pid) = said("pid")
     {
@@ -55,7 +58,7 @@ pub(super) async fn admit(
     Ok(Admitted { identity, core, resumed: None })
 }
 
-type Resumed = (Arc<Core>, Vec<(ChannelName, Room, Position)>);
+type Resumed = (Arc<Core>, Vec<Place>);
 
 /// Where an interrupted client goes on; none when it begins anew: never with a silent hole.
 async fn go_on(
@@ -67,21 +70,23 @@ async fn go_on(
     received: Option<Offset>,
 ) -> Result<Option<Resumed>, Problem> {
     let keep = Duration::from_millis(settings.recovery_ms);
-    let Some(core) = node.socketio.pids.get(pid, keep) else { return Ok(None) };
+    let Some(core) = node.socketio.pids.get(&node.hub, pid, keep).await? else { return Ok(None) };
     if core.namespace != *namespace || core.user != identity.user {
         return Ok(None);
     }
     core.supersede();
     let Some(resumed) = core.resume(received.as_ref()) else {
-        node.socketio.pids.remove(&core);
+        node.socketio.pids.remove(&node.hub, &core);
         return Ok(None);
     };
-    for (channel, room, at) in &resumed {
+    for Place { channel, room, at, is_certain } in &resumed {
         let may = room.layout == Layout::Rooms
             || fanfare_session::check(&*node.rules, identity, Right::Subscribe, channel, None).is_ok();
         let start = Start { since: Some(*at), ..Start::default() };
-        if !may || node.hub.follow(channel, &start).await?.recovered != Some(true) {
-            node.socketio.pids.remove(&core);
+        let follows = node.hub.follow(channel, &start).await?;
+        let known = *is_certain || follows.bounds.head == at.offset;
+        if !may || !known || follows.recovered != Some(true) {
+            node.socketio.pids.remove(&node.hub, &core);
             return Ok(None);
         }
     }

@@ -6,13 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fanfare_dialect_socketio::{Layout, Offset, ring::Ring};
-use fanfare_hub::Connection;
-use fanfare_protocol::{Args, ChannelName, ClientId, Data, Position, SessionId, SubscribeOptions};
+use fanfare_dialect_socketio::{
+    Layout, Offset,
+    ring::{Resumed, Ring},
+};
+use fanfare_hub::{Connection, Hub};
+use fanfare_protocol::{Args, ChannelName, ClientId, Data, Position, Problem, SessionId, SubscribeOptions};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::sessions::{Handle, Told};
+use super::{
+    record,
+    sessions::{Handle, Told},
+};
 
 /// Events of the server's that one client may leave unanswered.
 pub(super) const UNANSWERED: usize = 1024;
@@ -24,6 +30,16 @@ const SWEEP: Duration = Duration::from_secs(5);
 pub(super) struct Room {
     pub layout: Layout,
     pub options: SubscribeOptions,
+}
+
+/// Where the reading of a channel goes on.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub channel: ChannelName,
+    pub room: Room,
+    pub at: Position,
+    /// Else it is right only when nothing follows it.
+    pub is_certain: bool,
 }
 
 /// An event that the client has not answered.
@@ -49,6 +65,10 @@ struct Kept {
     gone_at: Option<Instant>,
     /// A channel is read in two ways at once: a position does not say which of them was received.
     ambiguous: bool,
+    /// What the log says of the client is not what is true any more.
+    is_stale: bool,
+    /// The log says something of the client.
+    is_recorded: bool,
 }
 
 /// A client in a namespace.
@@ -116,17 +136,48 @@ impl Core {
     }
 
     /// What the client read, each from where it had not received it; none when that cannot be told.
-    pub fn resume(&self, received: Option<&Offset>) -> Option<Vec<(ChannelName, Room, Position)>> {
+    pub fn resume(&self, received: Option<&Offset>) -> Option<Vec<Place>> {
         let places = self.ring.lock().resume(received)?;
         let kept = self.kept.lock();
         if kept.ambiguous {
             return None;
         }
-        let place = |(name, at): (Box<str>, Position)| {
-            let (channel, room) = kept.rooms.get_key_value(&*name)?;
-            Some((channel.clone(), room.clone(), at))
+        let place = |place: Resumed| {
+            let (channel, room) = kept.rooms.get_key_value(&*place.channel)?;
+            let Resumed { at, is_certain, .. } = place;
+            Some(Place { channel: channel.clone(), room: room.clone(), at, is_certain })
         };
         Some(places.into_iter().filter_map(place).collect())
+    }
+
+    /// Whether the log is to be told what has changed of the client since this was last asked. Nothing is told of clients that read nothing.
+    pub fn take_stale(&self) -> bool {
+        let mut kept = self.kept.lock();
+        let tell = std::mem::take(&mut kept.is_stale) && (kept.is_recorded || !kept.rooms.is_empty());
+        kept.is_recorded |= tell;
+        tell
+    }
+
+    /// Whether the log says something of the client.
+    pub fn is_recorded(&self) -> bool {
+        self.kept.lock().is_recorded
+    }
+
+    /// The log said what is known of the client, whose connection went with an earlier run of the server.
+    pub fn was_read_back(&self) {
+        let mut kept = self.kept.lock();
+        (kept.is_recorded, kept.is_stale, kept.gone_at) = (true, false, Some(Instant::now()));
+    }
+
+    /// Another channel is read from where it begins.
+    pub fn begun(&self, channel: &str, after: Position) {
+        self.ring.lock().join(channel, after);
+        self.kept.lock().is_stale = true;
+    }
+
+    /// What is read, and how.
+    pub fn rooms(&self) -> BTreeMap<ChannelName, Room> {
+        self.kept.lock().rooms.clone()
     }
 
     /// A channel is read from now on, in this way.
@@ -144,7 +195,9 @@ impl Core {
 
     /// A channel is read no more.
     pub fn reads_no_more(&self, channel: &ChannelName) {
-        self.kept.lock().rooms.remove(channel);
+        let mut kept = self.kept.lock();
+        kept.is_stale |= kept.rooms.remove(channel).is_some();
+        drop(kept);
         self.ring.lock().leave(channel);
     }
 
@@ -153,13 +206,15 @@ impl Core {
         self.kept.lock().rooms.values().filter(|room| room.layout == layout).count()
     }
 
-    /// The client is a member, or is one no more.
-    pub fn is_member(&self, channel: &ChannelName, data: Option<&Data>) {
+    /// The client is a member, or is one no more. True when it was.
+    pub fn is_member(&self, channel: &ChannelName, data: Option<&Data>) -> bool {
         let mut kept = self.kept.lock();
-        match data {
+        kept.is_stale = true;
+        let before = match data {
             Some(data) => kept.entered.insert(channel.clone(), data.clone()),
             None => kept.entered.remove(channel),
         };
+        before.is_some()
     }
 
     /// What the client is a member of.
@@ -202,7 +257,11 @@ impl Core {
 
 /// Clients that may go on after an interruption, by their secret.
 #[derive(Default)]
-pub(super) struct Pids(Mutex<Table>);
+pub(super) struct Pids {
+    table: Mutex<Table>,
+    /// Those of an earlier run of the server were read back.
+    read_back: tokio::sync::OnceCell<()>,
+}
 
 #[derive(Default)]
 struct Table {
@@ -212,36 +271,76 @@ struct Table {
 
 impl Pids {
     /// A client that may go on later.
-    pub fn put(&self, core: &Arc<Core>, keep: Duration) {
+    pub fn put(&self, hub: &Hub, core: &Arc<Core>, keep: Duration) {
         let Some(pid) = &core.pid else { return };
-        let mut table = self.0.lock();
+        let mut table = self.table.lock();
         table.cores.insert(pid.clone(), core.clone());
-        table.sweep(keep);
+        table.sweep(hub, keep);
     }
 
     /// The client of a secret.
-    pub fn get(&self, pid: &str, keep: Duration) -> Option<Arc<Core>> {
-        let mut table = self.0.lock();
-        table.sweep(keep);
-        let core = table.cores.get(pid)?;
-        let late = core.kept.lock().gone_at.is_some_and(|at| at.elapsed() > keep);
-        (!late).then(|| core.clone())
+    ///
+    /// # Errors
+    /// What an earlier run of the server wrote cannot be read.
+    pub async fn get(&self, hub: &Hub, pid: &str, keep: Duration) -> Result<Option<Arc<Core>>, Problem> {
+        self.read_back(hub).await?;
+        Ok(self.find(hub, pid, keep))
+    }
+
+    /// Reads back, once, what an earlier run of the server wrote: who does not come back is forgotten in the log too.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn read_back(&self, hub: &Hub) -> Result<(), Problem> {
+        let read = async || {
+            let cores = record::read(hub).await?;
+            let mut table = self.table.lock();
+            for core in cores {
+                if let Some(pid) = core.pid.clone() {
+                    // Who came meanwhile is known better.
+                    table.cores.entry(pid).or_insert(core);
+                }
+            }
+            Ok::<_, Problem>(())
+        };
+        self.read_back.get_or_try_init(read).await.copied()
+    }
+
+    fn find(&self, hub: &Hub, pid: &str, keep: Duration) -> Option<Arc<Core>> {
+        let mut table = self.table.lock();
+        table.sweep(hub, keep);
+        table.cores.get(pid).filter(|core| !core.is_late(keep)).cloned()
     }
 
     /// It does not go on.
-    pub fn remove(&self, core: &Core) {
+    pub fn remove(&self, hub: &Hub, core: &Core) {
         if let Some(pid) = &core.pid {
-            self.0.lock().cores.remove(pid);
+            self.table.lock().cores.remove(pid);
+            if core.is_recorded() {
+                record::remove(hub, pid);
+            }
         }
     }
 }
 
+impl Core {
+    fn is_late(&self, keep: Duration) -> bool {
+        self.kept.lock().gone_at.is_some_and(|at| at.elapsed() > keep)
+    }
+}
+
 impl Table {
-    fn sweep(&mut self, keep: Duration) {
+    fn sweep(&mut self, hub: &Hub, keep: Duration) {
         if self.swept.is_some_and(|at| at.elapsed() < SWEEP) {
             return;
         }
         self.swept = Some(Instant::now());
-        self.cores.retain(|_, core| core.kept.lock().gone_at.is_none_or(|at| at.elapsed() <= keep));
+        self.cores.retain(|pid, core| {
+            let late = core.is_late(keep);
+            if late && core.is_recorded() {
+                record::remove(hub, pid);
+            }
+            !late
+        });
     }
 }

@@ -10,6 +10,7 @@ mod engine;
 mod forms;
 mod mux;
 mod peer;
+mod record;
 pub(crate) mod serve;
 mod sessions;
 mod settings;

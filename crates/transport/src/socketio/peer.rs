@@ -70,12 +70,14 @@ impl Peer for SocketPeer {
             core.reads(&channel, Room { layout: Layout::Rooms, options: options.clone() });
             let begun = node.hub.subscribe(&connection, &channel, &options, None).await;
             let begun = begun.inspect_err(|_| core.reads_no_more(&channel))?;
-            core.ring.lock().join(&channel, begun.after);
-            let mut held = held.lock();
-            match &mut *held {
+            core.begun(&channel, begun.after);
+            let mut held_now = held.lock();
+            match &mut *held_now {
                 Some(held) => held.push(channel),
                 None => connection.release(&channel),
             }
+            drop(held_now);
+            connection.wake();
             Ok(())
         })
     }

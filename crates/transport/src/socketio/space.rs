@@ -11,16 +11,17 @@ use std::{
 use fanfare_dialect_socketio::{Input, Kind, Layout, Parser, Wire, contract, json, wire};
 use fanfare_protocol::{
     Args, ChannelName, Code, Command, EventName, Format, Identity, Position, Problem, Ref, Request,
-    SubscribeOptions, options::SubscribeRequest,
+    SubscribeOptions, command::Token, options::SubscribeRequest,
 };
 use http::request::Parts;
 use parking_lot::Mutex;
 
 use super::{
-    core::{Core, Room},
+    core::{Core, Place, Room},
     forms::{WebSocketFrames, form},
     mux::{LaneSocket, Mux},
     peer::SocketPeer,
+    record,
     sessions::Handle,
 };
 use crate::{
@@ -46,7 +47,7 @@ struct Watch {
 
 impl Dialect for Watch {
     fn begun(&self, channel: &ChannelName, after: Position) {
-        self.core.ring.lock().join(channel, after);
+        self.core.begun(channel, after);
     }
 
     fn over(&self, problem: &Problem) {
@@ -93,6 +94,8 @@ pub(super) struct Space {
     pub visit: Option<Arc<dyn Visit>>,
     calls: Vec<Call>,
     pub peer: Option<Arc<SocketPeer>>,
+    /// The token that an anonymous client showed later.
+    bearer: Option<Token>,
     /// Why it ends, for the application.
     pub end: End,
     entered: bool,
@@ -109,6 +112,7 @@ impl Space {
             visit: None,
             calls: Vec::new(),
             peer: None,
+            bearer: None,
             end: End::Lost,
             entered: false,
         };
@@ -179,6 +183,9 @@ impl Space {
             over: Mutex::default(),
         });
         link.serve(watch.clone());
+        if let Some(bearer) = &self.bearer {
+            link.command(auth(bearer));
+        }
         Lane { layout, id, link, watch, recovers }
     }
 
@@ -195,7 +202,7 @@ impl Space {
     }
 
     /// The client is in: it is told so, then goes on reading, then hears from the application.
-    pub fn begin(&mut self, resumed: Option<Vec<(ChannelName, Room, Position)>>) {
+    pub fn begin(&mut self, resumed: Option<Vec<Place>>) {
         let sid = json::string(&self.core.sid);
         let reply = match &self.core.pid {
             Some(pid) => format!("{{\"sid\":{sid},\"pid\":{}}}", json::string(pid)),
@@ -227,14 +234,14 @@ impl Space {
     }
 
     /// Reads on where the client was interrupted. Rooms were joined again before ([`Space::rejoin`]).
-    fn go_on(&mut self, resumed: Vec<(ChannelName, Room, Position)>) {
+    fn go_on(&mut self, resumed: Vec<Place>) {
         for (channel, data) in self.core.memberships() {
             let command = Command::Enter { channel, data, token: None };
             if let Some(main) = self.main() {
                 main.link.command(Request { reference: None, command });
             }
         }
-        for (channel, room, at) in resumed {
+        for Place { channel, room, at, .. } in resumed {
             if room.layout != Layout::Rooms {
                 let mut options = room.options;
                 options.start.since = Some(at);
@@ -248,16 +255,16 @@ impl Space {
 
     /// Joins the rooms again in which an interrupted client was, each from where it had not received it; nothing is written before
     /// [`Space::begin`].
-    pub fn rejoin(&self, resumed: &[(ChannelName, Room, Position)]) -> Later<Result<(), Problem>> {
+    pub fn rejoin(&self, resumed: &[Place]) -> Later<Result<(), Problem>> {
         let Some(peer) = self.peer.clone() else { return Box::pin(async { Ok(()) }) };
         let rooms: Vec<_> =
-            resumed.iter().filter(|(_, room, _)| room.layout == Layout::Rooms).cloned().collect();
+            resumed.iter().filter(|place| place.room.layout == Layout::Rooms).cloned().collect();
         Box::pin(async move {
-            for (channel, room, at) in rooms {
-                let mut options = room.options.clone();
+            for Place { channel, room, at, .. } in rooms {
+                let mut options = room.options;
                 options.start.since = Some(at);
                 let begun = peer.node.hub.subscribe(&peer.connection, &channel, &options, None).await?;
-                peer.core.ring.lock().join(&channel, begun.after);
+                peer.core.begun(&channel, begun.after);
                 if let Some(held) = &mut *peer.held.lock() {
                     held.push(channel);
                 }
@@ -310,7 +317,10 @@ impl Space {
     }
 
     fn run(&mut self, asked: contract::Asked) {
-        let contract::Asked { mut layout, request } = asked;
+        let contract::Asked { mut layout, mut request, bearer } = asked;
+        if let Some(bearer) = bearer {
+            self.show(bearer, &mut request.command);
+        }
         match &request.command {
             Command::Subscribe { channel, options, .. } => {
                 if layout == Layout::Echo && self.core.layout_of(channel) == Some(Layout::Echo) {
@@ -322,10 +332,20 @@ impl Space {
             Command::Unsubscribe { channel } => {
                 layout = self.core.layout_of(channel).unwrap_or(layout);
                 self.core.reads_no_more(channel);
+                let was_member = self.core.is_member(channel, None);
+                // Memberships are the first lane's: it does not hear of what another stops reading.
+                if was_member && let Some(main) = self.lanes.first_mut().filter(|main| main.layout != layout)
+                {
+                    let command = Command::Leave { channel: channel.clone() };
+                    main.link.command(Request { reference: None, command });
+                }
+            }
+            Command::Enter { channel, data, .. } => {
+                self.core.is_member(channel, Some(data));
+            }
+            Command::Leave { channel } => {
                 self.core.is_member(channel, None);
             }
-            Command::Enter { channel, data, .. } => self.core.is_member(channel, Some(data)),
-            Command::Leave { channel } => self.core.is_member(channel, None),
             _ => {}
         }
         let membership = matches!(request.command, Command::Enter { .. } | Command::Leave { .. });
@@ -333,6 +353,20 @@ impl Space {
             return main.link.command(request);
         }
         self.lane(layout).link.command(request);
+    }
+
+    /// A token that came beside a command: that of a client without one becomes the client's own, another's is the command's.
+    fn show(&mut self, bearer: Token, command: &mut Command) {
+        if !self.identity.is_anonymous() {
+            if let Command::Subscribe { token, .. } | Command::Enter { token, .. } = command {
+                *token = Some(bearer);
+            }
+        } else if self.bearer.as_ref() != Some(&bearer) {
+            for lane in &mut self.lanes {
+                lane.link.command(auth(&bearer));
+            }
+            self.bearer = Some(bearer);
+        }
     }
 
     fn refuse(&mut self, id: Option<u64>, problem: Problem) {
@@ -355,7 +389,18 @@ impl Space {
         for lane in &mut self.lanes {
             lane.link.drive(cx);
         }
+        if self.core.pid.is_some() && self.core.take_stale() {
+            record::write(&self.ground.node.hub, &self.core, false);
+        }
         self.lanes.iter().find_map(|lane| lane.watch.over.lock().take())
+    }
+
+    /// The connection is gone, and nothing more is sent: the client may come back, also to another run of the server.
+    pub fn is_gone(&self, handle: &Arc<Handle>) {
+        self.finish();
+        if self.core.is_gone(handle) && self.core.is_recorded() {
+            record::write(&self.ground.node.hub, &self.core, true);
+        }
     }
 
     fn poll_calls(&mut self, cx: &mut Context<'_>) {
@@ -442,6 +487,10 @@ impl Drop for Space {
     fn drop(&mut self) {
         self.leave(self.end);
     }
+}
+
+fn auth(token: &Token) -> Request {
+    Request { reference: None, command: Command::Auth { token: token.clone() } }
 }
 
 fn without_start(options: &SubscribeOptions) -> SubscribeOptions {

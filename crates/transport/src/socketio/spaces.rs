@@ -7,13 +7,13 @@ use std::{
 };
 
 use fanfare_dialect_socketio::{Fatal, Input, Kind, Machine, Parser};
-use fanfare_protocol::{ChannelName, Code, Data, Position, Problem};
+use fanfare_protocol::{Code, Data, Problem};
 use http::request::Parts;
 use tokio::time::Instant;
 
 use super::{
     admit::{Admitted, admit},
-    core::Room,
+    core::Place,
     mux::Mux,
     sessions::Handle,
     settings::SocketIoSettings,
@@ -34,7 +34,7 @@ enum Entering {
     Decision(Box<Space>, Resumed, Later<Result<Option<Arc<dyn Visit>>, Problem>>),
 }
 
-type Resumed = Option<Vec<(ChannelName, Room, Position)>>;
+type Resumed = Option<Vec<Place>>;
 
 /// How a connection ends.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl Spaces {
             Ok(Some(Input::Disconnect { namespace })) => {
                 if let Some(mut space) = self.take(&namespace) {
                     // Who says goodbye does not go on later.
-                    self.node.socketio.pids.remove(&space.core);
+                    self.node.socketio.pids.remove(&self.node.hub, &space.core);
                     space.leave(End::Client);
                     self.let_go(space);
                 }
@@ -173,14 +173,14 @@ impl Spaces {
         let entered = match (self.node.application(), &space.peer) {
             (Some(application), Some(peer)) => {
                 let auth = auth.map_or_else(|| "{}".to_owned(), String::from);
-                let channels = resumed.iter().flatten().filter(|(channel, ..)| !channel.is_internal());
+                let channels = resumed.iter().flatten().map(|place| place.channel.clone());
                 let handshake = Handshake {
                     namespace: core.namespace.clone(),
                     asker: Asker { identity, client: core.client, request: self.parts.clone() },
                     auth: Data::Json(auth.into()),
                     transport: "socketio",
                     recovered: resumed.is_some(),
-                    channels: channels.map(|(channel, ..)| channel.clone()).collect(),
+                    channels: channels.filter(|channel| !channel.is_internal()).collect(),
                 };
                 Some(application.enter(handshake, Some(peer.clone())))
             }
@@ -199,7 +199,8 @@ impl Spaces {
     fn entered(&mut self, mut space: Space, visit: Option<Arc<dyn Visit>>, resumed: Resumed) {
         self.machine.joined(&space.core.namespace);
         space.visit = visit;
-        self.node.socketio.pids.put(&space.core, Duration::from_millis(self.settings.recovery_ms));
+        let keep = Duration::from_millis(self.settings.recovery_ms);
+        self.node.socketio.pids.put(&self.node.hub, &space.core, keep);
         self.connect_due = None;
         space.begin(resumed);
         self.list.push(space);
@@ -239,7 +240,7 @@ impl Spaces {
         }
         if let Some(mut space) = self.take(namespace) {
             self.machine.ended(namespace);
-            self.node.socketio.pids.remove(&space.core);
+            self.node.socketio.pids.remove(&self.node.hub, &space.core);
             space.leave(End::Server);
             self.let_go(space);
             self.out.extend(packet(self.parser(), namespace, Kind::Disconnect, b""));
@@ -292,7 +293,7 @@ impl Spaces {
                         Ok(visit) => self.entered(*space, visit, resumed),
                         Err(problem) => {
                             let namespace = space.core.namespace.clone();
-                            self.node.socketio.pids.remove(&space.core);
+                            self.node.socketio.pids.remove(&self.node.hub, &space.core);
                             drop(space);
                             self.refused(&namespace, problem)?;
                         }
@@ -361,7 +362,7 @@ impl Spaces {
     /// The connection is gone: who may come back is remembered.
     pub fn is_gone(&mut self) {
         for space in &self.list {
-            space.core.is_gone(&self.handle);
+            space.is_gone(&self.handle);
         }
     }
 }

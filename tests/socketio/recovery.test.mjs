@@ -1,0 +1,232 @@
+// Connections are cut, servers killed: every event is received once, in order.
+import test, { after, before } from "node:test";
+import assert from "node:assert/strict";
+import { io } from "socket.io-client";
+import WebSocket from "ws";
+import { SEED, event, joined, engine, proxy, publish, random, sleep, start, until } from "./support.mjs";
+
+let hub;
+before(async () => {
+  console.log(`SEED=${SEED}`);
+  hub = await start();
+});
+after(() => hub?.stop());
+
+const ask = (socket, ...args) => socket.timeout(10_000).emitWithAck(...args);
+
+/** Publishes natively, in order, without waiting for each. */
+async function writer(url) {
+  const native = new WebSocket(`${url.replace("http", "ws")}/v1/ws`);
+  let acked = 0;
+  native.addEventListener("message", (message) => {
+    const frame = JSON.parse(message.data);
+    if (frame.type === "ok") acked++;
+    if (frame.type === "error") throw new Error(message.data);
+  });
+  await new Promise((done) => native.addEventListener("open", done));
+  let sent = 0;
+  return {
+    say: (channel, event, data) => {
+      native.send(JSON.stringify({ type: "publish", ref: sent++, channel, event, data }));
+    },
+    settled: () => until("all published", () => acked === sent, 30_000),
+    close: () => native.close(),
+  };
+}
+
+for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]]) {
+  test(`cut 50 times, ${transports}: all once, in order, recovered`, { timeout: 120_000 }, async () => {
+    const roll = random();
+    const between = await proxy(hub.port);
+    const socket = io(between.url, {
+      transports, forceNew: true, reconnectionDelay: 5, reconnectionDelayMax: 20, randomizationFactor: 0,
+    });
+    const name = transports.join("-");
+    const got = { a: [], b: [] };
+    let [connects, fresh] = [0, 0];
+    socket.on("connect", () => {
+      connects++;
+      if (!socket.recovered) fresh++;
+    });
+    socket.on("a", (n) => got.a.push(n));
+    socket.on("b", (n) => got.b.push(n));
+    await event(socket, "connect");
+    await ask(socket, "subscribe", `cut:a-${name}`);
+    await ask(socket, "subscribe", `cut:b-${name}`);
+    const said = await writer(hub.url);
+    const total = 5000;
+    let cuts = 0;
+    let over = false;
+    const cutting = (async () => {
+      while (cuts < 50) {
+        const before = connects;
+        await sleep(5 + roll() * 25);
+        if (between.cut() > 0) cuts++;
+        await until("back again", () => connects > before || over, 10_000).catch(() => {});
+      }
+    })();
+    for (let n = 0; n < total; n++) {
+      said.say(`cut:a-${name}`, "a", n);
+      said.say(`cut:b-${name}`, "b", n);
+      if (n % 50 === 0) await sleep(roll() * 20);
+    }
+    await said.settled();
+    await cutting;
+    await until("all came", () => got.a.length >= total && got.b.length >= total, 20_000).catch(() => {});
+    over = true;
+    await sleep(100);
+    for (const list of [got.a, got.b]) {
+      const wrong = list.findIndex((n, at) => n !== at);
+      assert.equal(wrong, -1, `at ${wrong}: ${list.slice(Math.max(0, wrong - 3), wrong + 4)} (SEED=${SEED})`);
+      assert.equal(list.length, total, `SEED=${SEED}`);
+    }
+    assert.equal(cuts, 50);
+    assert.equal(fresh, 1, `every connect after the first goes on (${connects} connects, SEED=${SEED})`);
+    socket.disconnect();
+    said.close();
+    between.stop();
+  });
+}
+
+test("CONNECT is answered before what was missed, with the old ids", async () => {
+  const raw = await joined(hub.url);
+  const { sid, pid } = JSON.parse(raw.connect.slice(2));
+  raw.send('420["subscribe","order:1"]');
+  await raw.next();
+  await publish(hub.url, "order:1", "e", 1);
+  const offset = JSON.parse((await raw.next()).slice(2)).at(-1);
+  raw.socket.terminate();
+  await publish(hub.url, "order:1", "e", 2);
+  const again = await engine(hub.url);
+  again.send(`40${JSON.stringify({ pid, offset })}`);
+  assert.equal(await again.next(), `40${JSON.stringify({ sid, pid })}`);
+  assert.equal(JSON.parse((await again.next()).slice(2))[1], 2);
+  again.close();
+});
+
+test("a client that received nothing is sent everything since it came", async () => {
+  const raw = await joined(hub.url);
+  const { sid, pid } = JSON.parse(raw.connect.slice(2));
+  raw.send('420["subscribe","order:2"]');
+  await raw.next();
+  raw.socket.terminate();
+  await publish(hub.url, "order:2", "e", 1);
+  const again = await engine(hub.url);
+  again.send(`40${JSON.stringify({ pid })}`);
+  assert.equal(JSON.parse((await again.next()).slice(2)).sid, sid);
+  assert.equal(JSON.parse((await again.next()).slice(2))[1], 1);
+  again.close();
+});
+
+test("a second connection goes on in the place of one that was not noticed to be gone", async () => {
+  const raw = await joined(hub.url);
+  const { sid, pid } = JSON.parse(raw.connect.slice(2));
+  raw.send('420["subscribe","order:3"]');
+  await raw.next();
+  const again = await engine(hub.url);
+  again.send(`40${JSON.stringify({ pid })}`);
+  assert.equal(JSON.parse((await again.next()).slice(2)).sid, sid);
+  await raw.end(2000);
+  await publish(hub.url, "order:3", "e", 1);
+  assert.equal(JSON.parse((await again.next()).slice(2))[1], 1);
+  again.close();
+});
+
+test("who said goodbye, or was never here, begins anew", async () => {
+  const raw = await joined(hub.url);
+  const { sid, pid } = JSON.parse(raw.connect.slice(2));
+  raw.send("41");
+  await sleep(50);
+  raw.send(`40${JSON.stringify({ pid })}`);
+  const again = JSON.parse((await raw.next()).slice(2));
+  assert.notEqual(again.sid, sid);
+  assert.notEqual(again.pid, pid);
+  for (const payload of [{ pid: "x".repeat(20) }, { pid: 1, offset: 2 }, { pid: again.pid, offset: "nonsense" }]) {
+    const other = await engine(hub.url);
+    other.send(`40${JSON.stringify(payload)}`);
+    assert.match(await other.next(), /^40\{"sid":/);
+    other.close();
+  }
+  raw.close();
+});
+
+test("what the log no longer holds is a fresh CONNECT, never a silent hole", async () => {
+  const small = await start(`
+    [socketio]
+    enabled = true
+    [limits]
+    tail_bytes = 65536
+    [namespaces.default]
+    history = { size = 5 }
+    anonymous = ["subscribe", "publish"]
+  `);
+  const raw = await joined(small.url);
+  const { pid } = JSON.parse(raw.connect.slice(2));
+  raw.send('420["subscribe","gone"]');
+  await raw.next();
+  await publish(small.url, "gone", "e", 0);
+  const offset = JSON.parse((await raw.next()).slice(2)).at(-1);
+  raw.socket.terminate();
+  for (let n = 1; n < 10; n++) await publish(small.url, "gone", "e", "x".repeat(20_000));
+  const again = await engine(small.url);
+  again.send(`40${JSON.stringify({ pid, offset })}`);
+  assert.notEqual(JSON.parse((await again.next()).slice(2)).pid, pid);
+  again.close();
+  await small.stop();
+});
+
+test("without recovery there is no secret and nothing is appended", async () => {
+  const plain = await start(`
+    [socketio]
+    enabled = true
+    recovery = false
+    [namespaces.default]
+    anonymous = ["subscribe", "publish"]
+  `);
+  const raw = await joined(plain.url);
+  assert.deepEqual(Object.keys(JSON.parse(raw.connect.slice(2))), ["sid"]);
+  raw.send('42["subscribe",{"channel":"plain"}]');
+  await sleep(50);
+  await publish(plain.url, "plain", "e", "text");
+  assert.equal(await raw.next(), '42["e","plain","text"]');
+  raw.close();
+  await plain.stop();
+});
+
+for (const how of ["terminate", "kill"]) {
+  test(`the server is restarted (${how}): stored channels go on`, { timeout: 60_000 }, async () => {
+    let stored = await start(`
+      data = "data"
+      [socketio]
+      enabled = true
+      [limits]
+      drain = "1s"
+      [namespaces.default]
+      history = { size = 100000 }
+      ack = "stored"
+      anonymous = ["subscribe", "publish"]
+    `);
+    const socket = io(stored.url, {
+      transports: ["websocket"], forceNew: true, reconnectionDelay: 20, reconnectionDelayMax: 100,
+    });
+    const got = [];
+    let recovered;
+    socket.on("connect", () => (recovered = socket.recovered));
+    socket.on("n", (n) => got.push(n));
+    await event(socket, "connect");
+    await ask(socket, "subscribe", "stored:1");
+    for (let n = 0; n < 100; n++) await publish(stored.url, "stored:1", "n", n);
+    await until("half came", () => got.length === 100);
+    const again = event(socket, "connect", 30_000);
+    await stored[how]();
+    recovered = undefined;
+    stored = await stored.again();
+    for (let n = 100; n < 200; n++) await publish(stored.url, "stored:1", "n", n);
+    await again;
+    await until("all came", () => got.length >= 200, 10_000).catch(() => {});
+    assert.equal(recovered, true);
+    assert.deepEqual(got, Array.from({ length: 200 }, (_, n) => n));
+    socket.disconnect();
+    await stored.stop();
+  });
+}
