@@ -217,7 +217,7 @@ async fn a_call_is_replied_to_and_acted_upon() {
     bob.send(&call("BYE", json!([]))).await;
     assert_eq!(bob.find("disconnect").await["code"], "revoked");
     // A call of the namespace that has no table goes to `/`; one that nobody is asked about has no handler.
-    let over_http = json!({ "event": "LEAVE", "data": [] });
+    let over_http = json!({ "event": "JOIN", "data": ["lobby"] });
     server.request("POST", "/v1/call").json(&over_http).send().await.problem(400, "bad_request");
     let elsewhere = json!({ "namespace": "/free", "event": "JOIN" });
     server.request("POST", "/v1/call").json(&elsewhere).send().await.problem(404, "not_found");

@@ -111,6 +111,11 @@ impl Socket {
         &self.0.sid
     }
 
+    /// Whether it can be spoken to: false for a call over HTTP, and when it is gone.
+    pub fn is_connected(&self) -> bool {
+        self.peer().is_ok()
+    }
+
     /// Its public name on every channel.
     pub fn client(&self) -> ClientId {
         self.0.handshake.asker.client

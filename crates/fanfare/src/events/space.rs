@@ -11,7 +11,10 @@ use std::{
 };
 
 use fanfare_protocol::{Args, ChannelName, Code, EventName, FromArgs, Problem, ToArgs, event::Published};
-use fanfare_transport::{End, Handshake, application::room_channel};
+use fanfare_transport::{
+    End, Handshake,
+    application::{namespace_prefix, room_channel},
+};
 use parking_lot::{Mutex, RwLock};
 
 use super::{
@@ -69,6 +72,15 @@ impl Space {
             .remedy(format!("use events(\"/{prefix}\") for it")));
         }
         Ok(channel)
+    }
+
+    /// Whether an event is what the namespace's schema wants, if it has one: the arguments as they would stand in a message.
+    pub fn check_fit(&self, registry: &Registry, event: &EventName, args: &Args) -> Result<(), Problem> {
+        let prefix = namespace_prefix(&self.name).unwrap_or_default();
+        match registry.rules.schema(&format!("{prefix}:")) {
+            Some(schema) => schema.check(event, &args.clone().into_data().0),
+            None => Ok(()),
+        }
     }
 
     pub fn came(&self, socket: &Socket) {

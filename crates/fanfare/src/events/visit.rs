@@ -52,6 +52,9 @@ impl Visit for Socket {
                 .remedy("emit an event that the application handles; names are compared exactly");
             return Box::pin(async { Err(problem) });
         };
+        if let Err(problem) = self.0.space.check_fit(&registry, &event, &args) {
+            return Box::pin(async { Err(problem) });
+        }
         Figures::count(&registry.figures.calls);
         let (answer, answered) = oneshot::channel();
         let socket = self.clone();

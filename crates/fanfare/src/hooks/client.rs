@@ -35,11 +35,11 @@ const IDLE: Duration = Duration::from_secs(60);
 enum Failure {
     #[error("no answer within {0:?}")]
     Late(Duration),
-    #[error("it cannot be reached: {0}")]
+    #[error("it cannot be reached: {}", causes(.0))]
     Unreachable(#[from] hyper_util::client::legacy::Error),
     #[error("it answered with status {0}")]
     Status(StatusCode),
-    #[error("its answer cannot be read: {0}")]
+    #[error("its answer cannot be read: {}", causes(&**.0))]
     Body(Box<dyn std::error::Error + Send + Sync>),
     #[error("its answer is not what an answer is: {0}")]
     Malformed(#[from] serde_json::Error),
@@ -47,6 +47,12 @@ enum Failure {
     Question(#[from] http::Error),
     #[error("nothing is sent after failures in a row")]
     Paused,
+}
+
+/// An error with what caused it, which says most.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Figures of all questions.

@@ -133,7 +133,7 @@ fn one(root: &Map<String, Value>, event: &str) -> Result<Validator, (String, Str
     let schema = root.get("events").and_then(|events| events.get(event)).cloned().unwrap_or_default();
     let draft = root.get("$schema").cloned();
     // By itself first, against the draft's own schema, so that an error's place is in it.
-    let mut alone = schema.clone();
+    let mut alone = schema;
     if let (Value::Object(alone), Some(draft)) = (&mut alone, &draft) {
         alone.entry("$schema").or_insert_with(|| draft.clone());
     }
