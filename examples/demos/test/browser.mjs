@@ -48,8 +48,9 @@ async function fromDisk(context) {
 export async function newPage(profile, complaints, expected = /^$/) {
   const page = await profile.newPage();
   page.on('console', message => {
+    const said = `${message.text()} (${message.location().url})`;
     const bad = message.type() === 'error' || message.type() === 'warning';
-    if (bad && !expected.test(message.text())) complaints.push(`console: ${message.text()} (${message.location().url})`);
+    if (bad && !expected.test(said)) complaints.push(`console: ${said}`);
   });
   page.on('pageerror', error => complaints.push(`uncaught: ${error.stack ?? error.message}`));
   return page;

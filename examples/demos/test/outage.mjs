@@ -22,8 +22,11 @@ const MOVES = {
   resilience: '#received',
 };
 const AT_ONCE = 5;
-/** A browser says so of every connection that fails; here they must. */
-const FAILED_CONNECTION = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE|WebSocket connection to .* failed/;
+/**
+ * A browser says so of every connection that fails; here they must. A client that reads nothing proves an HTTP transport with a poll of no
+ * channel, which is answered 400.
+ */
+const FAILED_CONNECTION = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE|WebSocket connection to .* failed|400 \(Bad Request\) \(\S+\/v1\/poll\)/;
 
 const state = page => page.locator('#state').getAttribute('data-state');
 
