@@ -2,7 +2,7 @@
 //! a second, latency, the server's processor time and memory, and whether every reader got everything once and in order.
 //!
 //! One thread and one readiness loop, so that it costs less than what it measures. A delivery is known by a stamp in its payload
-//! (channel and number), found at the place where the last one was: frames are cut by their headers, nothing is parsed. *Every* delivery
+//! (lane and number), found at the place where the last one was: frames are cut by their headers, nothing is parsed. *Every* delivery
 //! is checked for order, loss and repeats, none is sampled.
 //!
 //! It speaks Fanfare's protocol and, through the adapters, bare WebSockets, the Pusher protocol, Socket.IO and nchan, so that other

@@ -44,7 +44,7 @@ pub struct Report {
     pub ready_after_ms: Option<f64>,
     /// What readers missed or got twice.
     pub checks: Checks,
-    /// Closed loop: times when nothing came for three seconds and what was in flight was given up.
+    /// Times when nothing came for three seconds and what was in flight was given up.
     pub stalls: u64,
     /// Readers slow on purpose.
     pub slow: Option<Slow>,

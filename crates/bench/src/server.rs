@@ -104,7 +104,7 @@ fn configuration(options: &ServerOptions) -> String {
     });
     format!(
         "listen = \"127.0.0.1:0\"\nworkers = {}\n{tls}[limits]\nchannels_per_connection = 1000000\n\
-         [namespaces.default]\nanonymous = [\"subscribe\", \"publish\", \"presence\", \"enter\", \"history\"]\n",
+         [namespaces.default]\nanonymous = [\"subscribe\", \"publish\", \"history\"]\n",
         options.workers
     )
 }

@@ -192,6 +192,11 @@ impl Settings {
         (n * self.channels_per_subscriber % self.channels) as u32
     }
 
+    /// Publishers of one channel: each has an order of its own.
+    pub fn lanes(&self) -> usize {
+        if self.own { 1 } else { self.publishers }
+    }
+
     /// Whether the settings make sense together.
     ///
     /// # Errors

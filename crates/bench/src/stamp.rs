@@ -1,7 +1,8 @@
-//! The mark in every payload by which a delivery is known: which channel, which publication.
+//! The mark in every payload by which a delivery is known: which lane, which publication.
 //!
-//! Twenty characters that JSON, MessagePack and every protocol here carry unchanged: `~fb~`, then the channel's index and the
-//! publication's number in that channel (from 1), eight characters each, four bits a character (`@` is 0, `O` is 15).
+//! A **lane** is what one publisher publishes to one channel: within it order is promised, between publishers it is not.
+//! Twenty characters that JSON, MessagePack and every protocol here carry unchanged: `~fb~`, then the lane's index and the
+//! publication's number in that lane (from 1), eight characters each, four bits a character (`@` is 0, `O` is 15).
 //! Time is not in it: the generator publishes and receives, and remembers when ([`crate::times`]).
 
 use memchr::memmem::Finder;
@@ -14,9 +15,9 @@ pub const BYTES: usize = 20;
 /// One publication.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stamp {
-    /// Index of the channel.
-    pub channel: u32,
-    /// Number in the channel, from 1.
+    /// Index of the lane: the channel's, times the number of publishers, plus the publisher's.
+    pub lane: u32,
+    /// Number in the lane, from 1.
     pub seq: u32,
 }
 
@@ -24,7 +25,7 @@ impl Stamp {
     /// Appends the stamp's bytes.
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(MARK);
-        for number in [self.channel, self.seq] {
+        for number in [self.lane, self.seq] {
             out.extend((0..8).rev().map(|digit| 0x40 | (number >> (digit * 4) & 0xf) as u8));
         }
     }
@@ -33,12 +34,12 @@ impl Stamp {
     #[inline]
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let (mark, rest) = bytes.split_first_chunk::<4>()?;
-        let (channel, rest) = rest.split_first_chunk::<8>()?;
+        let (lane, rest) = rest.split_first_chunk::<8>()?;
         let seq = rest.first_chunk::<8>()?;
         if mark != MARK {
             return None;
         }
-        Some(Self { channel: number(*channel)?, seq: number(*seq)? })
+        Some(Self { lane: number(*lane)?, seq: number(*seq)? })
     }
 }
 
@@ -97,9 +98,9 @@ impl Seeker {
 mod tests {
     use super::*;
 
-    fn bytes(channel: u32, seq: u32) -> Vec<u8> {
+    fn bytes(lane: u32, seq: u32) -> Vec<u8> {
         let mut out = Vec::new();
-        Stamp { channel, seq }.write(&mut out);
+        Stamp { lane, seq }.write(&mut out);
         out
     }
 
@@ -109,7 +110,7 @@ mod tests {
             for other in [0, 7, 0xdead_beef] {
                 let written = bytes(number, other);
                 assert_eq!(written.len(), BYTES);
-                assert_eq!(Stamp::read(&written), Some(Stamp { channel: number, seq: other }));
+                assert_eq!(Stamp::read(&written), Some(Stamp { lane: number, seq: other }));
             }
         }
     }

@@ -1,13 +1,13 @@
 //! When each publication was meant to go out.
 
-/// Times of the newest publications of each channel, so that a delivery's latency can be told from its number alone.
+/// Times of the newest publications of each lane, so that a delivery's latency can be told from its number alone.
 #[derive(Debug)]
 pub struct Times {
-    /// Nanoseconds since the run began; a ring for each channel, one after the other.
+    /// Nanoseconds since the run began; a ring for each lane, one after the other.
     rings: Vec<u64>,
     /// Length of one ring, a power of two.
     each: usize,
-    /// Publications so far, by channel.
+    /// Publications so far, by lane.
     published: Vec<u32>,
 }
 
@@ -15,37 +15,37 @@ pub struct Times {
 const ENTRIES: usize = 1 << 22;
 
 impl Times {
-    /// For so many channels.
-    pub fn new(channels: usize) -> Self {
-        let each = (ENTRIES / channels.max(1)).clamp(64, 1 << 20).next_power_of_two();
-        Self { rings: vec![0; each * channels], each, published: vec![0; channels] }
+    /// For so many lanes.
+    pub fn new(lanes: usize) -> Self {
+        let each = (ENTRIES / lanes.max(1)).clamp(64, 1 << 20).next_power_of_two();
+        Self { rings: vec![0; each * lanes], each, published: vec![0; lanes] }
     }
 
-    /// Gives the next number of a channel, meant to go out at `at`.
-    pub fn publish(&mut self, channel: u32, at: u64) -> u32 {
-        let Some(published) = self.published.get_mut(channel as usize) else { return 0 };
+    /// Gives the next number of a lane, meant to go out at `at`.
+    pub fn publish(&mut self, lane: u32, at: u64) -> u32 {
+        let Some(published) = self.published.get_mut(lane as usize) else { return 0 };
         *published += 1;
         let seq = *published;
-        let slot = channel as usize * self.each + (seq as usize & (self.each - 1));
+        let slot = lane as usize * self.each + (seq as usize & (self.each - 1));
         if let Some(entry) = self.rings.get_mut(slot) {
             *entry = at;
         }
         seq
     }
 
-    /// Numbers given out in a channel.
-    pub fn published(&self, channel: u32) -> u32 {
-        self.published.get(channel as usize).copied().unwrap_or(0)
+    /// Numbers given out in a lane.
+    pub fn published(&self, lane: u32) -> u32 {
+        self.published.get(lane as usize).copied().unwrap_or(0)
     }
 
     /// When a publication was meant to go out; none when it is too long ago to be remembered, or was never published.
     #[inline]
-    pub fn of(&self, channel: u32, seq: u32) -> Option<u64> {
-        let published = *self.published.get(channel as usize)?;
+    pub fn of(&self, lane: u32, seq: u32) -> Option<u64> {
+        let published = *self.published.get(lane as usize)?;
         if seq == 0 || seq > published || (published - seq) as usize >= self.each {
             return None;
         }
-        self.rings.get(channel as usize * self.each + (seq as usize & (self.each - 1))).copied()
+        self.rings.get(lane as usize * self.each + (seq as usize & (self.each - 1))).copied()
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_begin_at_one_and_times_are_kept_by_channel() {
+    fn numbers_begin_at_one_and_times_are_kept_by_lane() {
         let mut times = Times::new(2);
         assert_eq!(times.publish(0, 10), 1);
         assert_eq!(times.publish(1, 20), 1);

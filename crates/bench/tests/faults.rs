@@ -147,6 +147,8 @@ fn rawlimit_delivers_by_channel_to_all_and_back() {
     usual.load = Load::InFlight(2);
     shapes.push(Settings { channels: 3, subscribers: 6, ..usual.clone() });
     shapes.push(Settings { channels: 30, channels_per_subscriber: 30, subscribers: 1, ..usual.clone() });
+    // Order is promised to each publisher, not between them.
+    shapes.push(Settings { publishers: 3, load: Load::InFlight(9), channels: 2, ..usual.clone() });
     shapes.push(Settings { own: true, channels: 3, ..usual });
     for shape in shapes {
         let report = run(&shape).unwrap();

@@ -130,7 +130,7 @@ fn hub(rivals: &Rivals, workers: u8, tls: bool) -> Result<PathBuf, String> {
     };
     let text = format!(
         "listen = \"127.0.0.1:0\"\nworkers = {workers}\n{tls}[limits]\nchannels_per_connection = 1000000\n\
-         [namespaces.default]\nanonymous = [\"subscribe\", \"publish\", \"presence\", \"enter\", \"history\"]\n"
+         [namespaces.default]\nanonymous = [\"subscribe\", \"publish\", \"history\"]\n"
     );
     let path =
         rivals.cache.join(format!("fanfare-{workers}{}.toml", if tls.is_empty() { "" } else { "-tls" }));
@@ -140,6 +140,8 @@ fn hub(rivals: &Rivals, workers: u8, tls: bool) -> Result<PathBuf, String> {
 
 fn nchan(directory: &Path, core: Option<usize>) -> Result<Running, String> {
     let port = free_port()?;
+    // Debian's build looks for this directory although the configuration names another.
+    let _ = fs::create_dir_all("/var/lib/nginx");
     let module = find(directory, "ngx_nchan_module.so").ok_or("no module in the package")?;
     let text = include_str!("servers/nchan.conf")
         .replace("@PORT@", &port.to_string())

@@ -39,8 +39,7 @@ struct Options {
 /// Installs, measures, writes docs/performance.md.
 ///
 /// # Errors
-/// Wrong arguments, a build that fails, or Fanfare itself that cannot be measured. A rival that cannot be installed or measured is
-/// named in the page, with the reason.
+/// Wrong arguments, or a build that fails. Who cannot be installed or measured is named in the page, with the reason.
 pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
         print!("{HELP}");
@@ -68,8 +67,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), String> {
                 .filter(|(at, entry)| *at == 0 || wanted(&options, entry.who.word()))
                 .map(|(_, entry)| entry)
                 .collect();
-            let results = measure::row(&rivals, row, &entries, options.rounds, options.quick)?;
-            results.save(&cache)?;
+            measure::row(&rivals, row, &entries, options.rounds, options.quick).save(&cache)?;
         }
     }
     page::write(root, &cache)

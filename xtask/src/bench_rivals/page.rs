@@ -32,6 +32,9 @@ pub fn write(root: &Path, cache: &Path) -> Result<(), String> {
 
 fn body(results: &[(&Row, Results)]) -> String {
     let mut text = String::new();
+    if results.is_empty() {
+        text += "Not measured yet.\n";
+    }
     if let Some((_, newest)) =
         results.iter().max_by_key(|(_, results)| results.about["unix_seconds"].as_u64())
     {

@@ -327,7 +327,7 @@ pub const ROWS: &[Row] = &[
         name: "open_loop",
         title: "More than the wire takes",
         text: "20,000 publications a second for 1,000 readers, 20 million deliveries a second asked for. Readers are not lost, publishers wait, and afterwards the hub is quiet.",
-        args: &["-n", "1000", "--rate", "20000", "--publishers", "4"],
+        args: &["-n", "1000", "--rate", "20000"],
         figure: Figure::Deliveries,
         entries: &[BUN, TWO, entry("Fanfare, one worker", Who::Fanfare(1), &[])],
         aims: &[("Fanfare, two workers", Aim::TimesOver(1.5, "Bun"))],

@@ -8,7 +8,7 @@ use crate::pace::{Load, Timetable};
 use crate::report::{Checks, Cost, Memory, Report, Returns, Slow};
 use crate::track::Faults;
 
-/// In a closed loop, deliveries that have not come after so long are not waited for any more.
+/// Deliveries that have not come after so long are not waited for any more.
 const STALL: Duration = Duration::from_secs(3);
 /// After the last publication: this long without a delivery, and nothing more is expected.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -233,7 +233,7 @@ impl Engine<'_> {
             return 0;
         }
         let began = Instant::now();
-        let (mut least, mut since) = (u64::MAX, Instant::now());
+        let (mut least, mut since) = (self.processes.rss(), Instant::now());
         while began.elapsed() < LEAVING && since.elapsed() < self.settings.settle * 3 && !self.stopped() {
             std::thread::sleep(Duration::from_millis(100));
             let rss = self.processes.rss();

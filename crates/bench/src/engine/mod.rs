@@ -101,7 +101,7 @@ impl<'a> Engine<'a> {
         let readers: Vec<Reader> = (0..settings.subscribers)
             .map(|n| {
                 let first = settings.first_channel(n);
-                Reader::new(first..first + width, n >= slow_from)
+                Reader::new(first..first + width, settings.lanes() as u32, n >= slow_from)
             })
             .collect();
         let mut audience = vec![0; settings.channels];
@@ -134,7 +134,7 @@ impl<'a> Engine<'a> {
             text: String::new(),
             timetable: None,
             publishing: false,
-            tally: Tally::new(settings.channels),
+            tally: Tally::new(settings.channels * settings.lanes()),
             returns: Latencies::default(),
             stalls: 0,
             next_slow_turn: Instant::now(),

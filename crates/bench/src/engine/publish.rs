@@ -94,7 +94,7 @@ impl Engine<'_> {
             };
             let channel = self.next_channel;
             self.next_channel = (channel + 1) % self.settings.channels as u32;
-            self.compose(channel, meant);
+            self.compose(channel, publisher, meant);
             let Some(publisher) = self.publishers.get_mut(publisher) else { break };
             match self.settings.publish_over {
                 PublishOver::Ws => publisher.peer.queue_message(Opcode::Text, self.text.as_bytes()),
@@ -143,13 +143,14 @@ impl Engine<'_> {
         }
     }
 
-    /// Makes the next publication of a channel, in `self.text`.
-    fn compose(&mut self, channel: u32, meant: u64) {
-        let seq = self.tally.times.publish(channel, meant);
+    /// Makes a publisher's next publication to a channel, in `self.text`.
+    fn compose(&mut self, channel: u32, publisher: usize, meant: u64) {
+        let lane = channel * self.settings.lanes() as u32 + publisher as u32;
+        let seq = self.tally.times.publish(lane, meant);
         self.tally.published += 1;
         self.tally.outstanding += i64::from(self.audience.get(channel as usize).copied().unwrap_or(0));
         self.payload.clear();
-        Stamp { channel, seq }.write(&mut self.payload);
+        Stamp { lane, seq }.write(&mut self.payload);
         self.payload.resize(self.settings.size, b'x');
         self.text.clear();
         self.adapter.publish(channel, &String::from_utf8_lossy(&self.payload), &mut self.text);
@@ -165,7 +166,7 @@ impl Engine<'_> {
             reader.may_publish -= 1;
             let channel = reader.channels.start;
             let now = self.tally.now();
-            self.compose(channel, now);
+            self.compose(channel, 0, now);
             if let Some(reader) = self.readers.get_mut(at) {
                 reader.peer.queue_message(Opcode::Text, self.text.as_bytes());
             }

@@ -15,8 +15,10 @@ pub struct Reader {
     pub peer: Peer,
     /// The channels that it reads.
     pub channels: Range<u32>,
-    /// What it has seen of each; as many as channels.
+    /// What it has seen of each lane of its channels.
     tracks: Box<[Track]>,
+    /// Lanes of one channel, which is the number of publishers.
+    lanes: u32,
     /// Where the last stamp lay in its unit.
     hint: u32,
     /// Acknowledgements still to come.
@@ -46,12 +48,13 @@ pub struct News {
 
 impl Reader {
     /// A reader that has yet to connect.
-    pub fn new(channels: Range<u32>, slow: bool) -> Self {
-        let tracks = channels.clone().map(|_| Track::default()).collect();
+    pub fn new(channels: Range<u32>, lanes: u32, slow: bool) -> Self {
+        let tracks = (channels.start * lanes..channels.end * lanes).map(|_| Track::default()).collect();
         Self {
             peer: Peer::none(),
             channels,
             tracks,
+            lanes,
             hint: 0,
             waits: 0,
             owed: 0,
@@ -70,7 +73,9 @@ impl Reader {
 
     /// Where it goes on after a cut.
     pub fn place(&self, epoch: Option<&str>) -> Place {
-        let seen = || self.tracks.iter().map(Track::last).collect();
+        // Whoever has seen everything so far stands at the number of messages in the channel: nobody else publishes there.
+        let seen = |lanes: &[Track]| lanes.iter().map(Track::last).sum();
+        let seen = || self.tracks.chunks(self.lanes as usize).map(seen).collect();
         let resume = epoch.filter(|_| self.was_ready).map(|epoch| (epoch.to_owned(), seen()));
         Place { channels: self.channels.clone(), resume }
     }
@@ -152,10 +157,10 @@ impl Reader {
         let Some((stamp, mut end)) = tally.seeker.first(data, &mut self.hint) else {
             return self.heard(adapter, tally, data, replies, news);
         };
-        self.stamp(tally, stamp.channel, stamp.seq, now);
+        self.stamp(tally, stamp.lane, stamp.seq, now);
         if !single {
             while let Some((stamp, next)) = tally.seeker.next(data, end) {
-                self.stamp(tally, stamp.channel, stamp.seq, now);
+                self.stamp(tally, stamp.lane, stamp.seq, now);
                 end = next;
             }
         }
@@ -163,8 +168,8 @@ impl Reader {
     }
 
     #[inline]
-    fn stamp(&mut self, tally: &mut Tally, channel: u32, seq: u32, now: u64) {
-        let at = channel.wrapping_sub(self.channels.start) as usize;
+    fn stamp(&mut self, tally: &mut Tally, lane: u32, seq: u32, now: u64) {
+        let at = lane.wrapping_sub(self.channels.start * self.lanes) as usize;
         let Some(track) = self.tracks.get_mut(at) else {
             tally.misdelivered += 1;
             return;
@@ -177,7 +182,7 @@ impl Reader {
             return;
         }
         self.may_publish += 1;
-        tally.deliver(channel, seq, now);
+        tally.deliver(lane, seq, now);
     }
 
     fn heard(
@@ -223,7 +228,7 @@ impl Reader {
         };
         let mut end = 0;
         while let Some((stamp, next)) = tally.seeker.next(body, end) {
-            self.stamp(tally, stamp.channel, stamp.seq, now);
+            self.stamp(tally, stamp.lane, stamp.seq, now);
             end = next;
         }
         self.waits = 0;
@@ -231,11 +236,11 @@ impl Reader {
         Ok(())
     }
 
-    /// What went wrong, when so many were published in each channel. A reader that was never ready is none.
+    /// What went wrong, when so many were published in each lane. A reader that was never ready is none.
     pub fn faults(&self, tally: &Tally) -> Faults {
         let mut faults = Faults::default();
-        for (track, channel) in self.tracks.iter().zip(self.channels.clone()) {
-            faults += track.faults(tally.times.published(channel));
+        for (track, lane) in self.tracks.iter().zip(self.channels.start * self.lanes..) {
+            faults += track.faults(tally.times.published(lane));
         }
         faults
     }

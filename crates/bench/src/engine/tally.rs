@@ -40,10 +40,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn new(channels: usize) -> Self {
+    pub fn new(lanes: usize) -> Self {
         Self {
             began: Instant::now(),
-            times: Times::new(channels),
+            times: Times::new(lanes),
             seeker: Seeker::default(),
             published: 0,
             delivered: 0,
@@ -67,11 +67,11 @@ impl Tally {
 
     /// Counts a delivery to a reader that keeps up.
     #[inline]
-    pub fn deliver(&mut self, channel: u32, seq: u32, now: u64) {
+    pub fn deliver(&mut self, lane: u32, seq: u32, now: u64) {
         self.delivered += 1;
         self.outstanding -= 1;
         self.progress += 1;
-        if let Some(meant) = self.times.of(channel, seq)
+        if let Some(meant) = self.times.of(lane, seq)
             && meant >= self.counted.0
             && meant < self.counted.1
         {
