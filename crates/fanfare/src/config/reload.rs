@@ -1,7 +1,7 @@
 //! What differs between two configurations.
 use std::fmt;
 
-use super::{Config, LimitSettings, listing, schema::When};
+use super::{Config, LimitSettings, SocketIoTable, listing, schema::When};
 
 /// One setting that differs. Secrets are masked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,6 +63,12 @@ pub fn keep_fixed(old: &Config, new: Config) -> Config {
         tls: old.tls.clone(),
         demos: old.demos.clone(),
         hooks: old.hooks.clone(),
+        // Routes are made with these.
+        socketio: SocketIoTable {
+            enabled: old.socketio.enabled,
+            path: old.socketio.path.clone(),
+            ..new.socketio
+        },
         // The broker is made with these, and clients were told the time.
         limits: LimitSettings {
             channels: old.limits.channels,
@@ -86,6 +92,7 @@ mod tests {
         new.listen.set_port(9);
         (new.data, new.broker, new.workers, new.insecure) = (Some("d".into()), "x".into(), 9, true);
         new.demos.enabled = true;
+        new.socketio.path = "/elsewhere/".into();
         new.hooks = HookSettings {
             url: Some("u".into()),
             secret: Some(Secret::new("s")),

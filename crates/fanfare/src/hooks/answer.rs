@@ -1,4 +1,6 @@
 //! What an application answers.
+use std::collections::BTreeMap;
+
 use fanfare_protocol::{Args, Code, Data, Problem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -36,7 +38,13 @@ struct Refusal {
 impl Answer {
     /// Reads a body; an empty one allows.
     pub fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
-        if body.is_empty() { Ok(Self::default()) } else { serde_json::from_slice(body) }
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        // An array would be read as the fields in their order.
+        let fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(body)?;
+        drop(fields);
+        serde_json::from_slice(body)
     }
 
     /// The refusal, if it is one.
