@@ -141,7 +141,7 @@ export class Connection {
   /** Gives up the link and begins anew: another token, another leader. */
   _restart(): void {
     if (!this._wanted) return;
-    this._drop(new FanfareError('network', 'the connection begins anew'));
+    this._drop(new FanfareError('network', 'begins anew'));
     this._tryNow();
   }
 
@@ -387,7 +387,7 @@ export class Connection {
   private _hide(persisted: boolean): void {
     this._sharing?._resign();
     if (!persisted) return;
-    this._drop(new FanfareError('network', 'the page is hidden away'));
+    this._drop(new FanfareError('network', 'the page is hidden'));
     this._leave();
     this._set({ state: 'reconnecting' });
   }

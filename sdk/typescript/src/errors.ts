@@ -5,10 +5,10 @@ import type { Code, FanfareErrorFields, Position } from './types.ts';
 /** What to do about the codes that this package makes. The hub sends the remedies of its own, but for those of 401 and 403 that end something. */
 const REMEDIES: Record<string, string> = {
   closed: 'call connect()',
-  invalid: 'correct the data: see issues',
+  invalid: 'correct the data',
   network: 'check the address and the network',
   offline: "wait for a connection, or publish with offline: 'queue'",
-  outcome_unknown: 'look whether it is there before repeating it',
+  outcome_unknown: 'sent, but not answered: look whether it is there',
   overflow: 'read faster, or give a larger buffer',
   401: 'connect() with a new token',
   403: 'use a token that allows it',

@@ -57,10 +57,9 @@ export class Publisher {
       const { state, error } = connection._status.value;
       if (state === 'failed') throw error;
       if (frame.ephemeral || offline === 'fail') refuse('offline');
-      if ([...items].filter(item => !item._sent).length >= size)
-        refuse('limit_exceeded', `${size} messages wait for a connection`);
+      if ([...items].filter(item => !item._sent).length >= size) refuse('limit_exceeded', `${size} messages wait`);
     }
-    if (items.size >= IN_FLIGHT) refuse('limit_exceeded', `${IN_FLIGHT} publishes are unanswered`);
+    if (items.size >= IN_FLIGHT) refuse('limit_exceeded', `${IN_FLIGHT} messages wait`);
     let abort!: () => void;
     return new Promise<Published>((_resolve, _reject) => {
       const item: Item = {
@@ -136,7 +135,7 @@ export class Publisher {
     this._items.delete(item);
     item._reject(
       item._sent
-        ? new FanfareError('outcome_unknown', 'it was sent, and its answer did not come', { channel, cause })
+        ? new FanfareError('outcome_unknown', '', { channel, cause })
         : (cause ?? new FanfareError(code, undefined, { channel })),
     );
   }

@@ -222,6 +222,14 @@ export class Subscription {
     const { _core: core, _channel: channel, _order: order } = this;
     const { _meter: meter, _connection: connection } = core;
     const { offset } = frame;
+    // A schema that does not keep up: what follows is left in the log, and read again from here.
+    if (order._size > PAGE) {
+      const { _sentOn: link } = this;
+      this._synced = false;
+      return order._then(undefined, () => {
+        if (this._sentOn === link && !this._synced) this._subscribe(link!);
+      });
+    }
     const message = toMessage(frame, this._epoch!, offset <= this._head);
     if (offset !== undefined) {
       if (offset <= this._offset) {

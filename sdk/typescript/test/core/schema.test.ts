@@ -94,4 +94,34 @@ describe('validation', () => {
     expect([seen, onInvalid.mock.calls]).toEqual([[1], []]);
     await client.close();
   });
+
+  it('leaves in the log what a slow schema has no time for, and loses nothing', async () => {
+    const waiting: (() => void)[] = [];
+    const slow = {
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: (value: unknown) => new Promise(resolve => waiting.push(() => resolve({ value }))),
+      },
+    } as unknown as StandardSchemaV1<unknown, number>;
+    const client = make({ schema: { a: { message: { n: slow } } } });
+    const seen: unknown[] = [];
+    client.channel('a').subscribe('n', m => seen.push(m.data));
+    const socket = await live(client);
+    for (let n = 1; n <= 3000; n++) socket.message(n);
+    expect(waiting.length).toBeLessThan(1100);
+    expect(socket.of('subscribe').length).toBe(1);
+    for (let turn = 2; seen.length < 3000; turn++) {
+      for (const go of waiting.splice(0)) go();
+      await settle();
+      if (seen.length === 3000) break;
+      expect(socket.of('subscribe').length).toBe(turn);
+      const from = Number(socket.of('subscribe').at(-1).since.split('-')[1]);
+      expect(from).toBe(seen.length);
+      socket.subscribed({ offset: 3000, replay: 3000 - from });
+      for (let n = from + 1; n <= 3000; n++) socket.message(n);
+    }
+    expect(seen).toEqual(Array.from({ length: 3000 }, (_, i) => i + 1));
+    await client.close();
+  });
 });
