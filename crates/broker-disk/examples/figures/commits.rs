@@ -1,0 +1,178 @@
+//! Stored publishes, beside the disk's own syncs with the same groups. Both take turns, a second each, so that what else the machine does
+//! is in both.
+use std::{
+    fs::File,
+    io::Write,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use fanfare_broker::{Appending, Broker};
+use fanfare_broker_disk::DiskBroker;
+use fanfare_protocol::ChannelName;
+
+use crate::{
+    row,
+    store::{Outcome, fresh, message, names, open},
+};
+
+const TURNS: usize = 5;
+const TURN: Duration = Duration::from_secs(1);
+/// What a message of 128 bytes is in the log.
+const BYTES: usize = 230;
+
+/// Times, sorted.
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self(times)
+    }
+
+    fn percent(&self, part: usize) -> Duration {
+        self.0.get(self.0.len() * part / 100).copied().unwrap_or_default()
+    }
+
+    fn mean(&self) -> Duration {
+        self.0.iter().sum::<Duration>() / self.0.len().max(1) as u32
+    }
+}
+
+struct Measured {
+    /// Messages a second.
+    rate: f64,
+    /// From a publish to its answer.
+    took: Times,
+    /// Messages that waited for a sync.
+    group: f64,
+    /// The disk alone: messages a second in groups of as many, and its syncs.
+    alone: f64,
+    syncs: Times,
+}
+
+/// One publisher, who waits for each answer.
+pub fn one(root: &Path) -> Outcome<()> {
+    let m = measure(root, 1, 1)?;
+    let (p99, sync) = (m.took.percent(99), m.syncs.mean());
+    row(
+        "1 publisher: p99",
+        "3 syncs",
+        &format!("{p99:.2?} = {:.1} syncs; mean {:.2?}", ratio(p99, sync), m.took.mean()),
+        &format!(
+            "a sync alone: mean {sync:.2?}, p99 {:.2?} = {:.1}",
+            m.syncs.percent(99),
+            ratio(m.syncs.percent(99), sync)
+        ),
+        p99 <= sync * 3,
+    );
+    Ok(())
+}
+
+/// 64 publishers with so many messages on their way each.
+pub fn many(root: &Path, window: usize) -> Outcome<()> {
+    let m = measure(root, 64, window)?;
+    row(
+        &format!("64 publishers, {window} on its way each: stored/s"),
+        "50,000, or 80 % of the disk",
+        &format!("{:.0}, in groups of {:.0}", m.rate, m.group),
+        &format!("the disk alone with such groups {:.0}/s: {:.0} %", m.alone, m.rate / m.alone * 100.0),
+        m.rate >= 50_000.0 || m.rate >= m.alone * 0.8,
+    );
+    let (p99, mean) = (m.took.percent(99), m.took.mean());
+    row(
+        &format!("64 publishers, {window} on its way each: p99"),
+        "3 means",
+        &format!("{p99:.2?} = {:.1} means", ratio(p99, mean)),
+        &format!(
+            "syncs alone: p99 {:.2?} = {:.1} means",
+            m.syncs.percent(99),
+            ratio(m.syncs.percent(99), m.syncs.mean())
+        ),
+        p99 <= mean * 3,
+    );
+    Ok(())
+}
+
+fn ratio(a: Duration, b: Duration) -> f64 {
+    a.as_secs_f64() / b.as_secs_f64().max(1e-9)
+}
+
+fn measure(root: &Path, publishers: usize, window: usize) -> Outcome<Measured> {
+    let broker = Arc::new(open(&fresh(root, "commits")?)?);
+    let channels = names(publishers)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
+    let (mut took, mut syncs, mut seconds, mut alone) = (Vec::new(), Vec::new(), 0.0, 0.0);
+    let (mut messages, mut group) = (0, 1.0);
+    for _ in 0..TURNS {
+        let (begun, before) = (Instant::now(), broker.counters().commits.get());
+        let turn = runtime.block_on(publish(&broker, &channels, window))?;
+        seconds += begun.elapsed().as_secs_f64();
+        let now = turn.len() * window;
+        group = now as f64 / (broker.counters().commits.get() - before).max(1) as f64;
+        messages += now;
+        took.extend(turn);
+        let by_itself = disk_alone(root, (group.round() as usize).max(1))?;
+        alone += by_itself.len() as f64 * group.max(1.0);
+        syncs.extend(by_itself);
+    }
+    let alone = alone / syncs.iter().sum::<Duration>().as_secs_f64();
+    Ok(Measured {
+        rate: messages as f64 / seconds,
+        took: Times::of(took),
+        group,
+        alone,
+        syncs: Times::of(syncs),
+    })
+}
+
+async fn publish(
+    broker: &Arc<DiskBroker>,
+    channels: &[ChannelName],
+    window: usize,
+) -> Outcome<Vec<Duration>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = Vec::new();
+    for channel in channels {
+        let (broker, channel, stop) = (broker.clone(), channel.clone(), stop.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut took = Vec::new();
+            while !stop.load(Relaxed) {
+                let begun = Instant::now();
+                let queued: Vec<Appending> = (0..window).map(|_| broker.append(message(&channel))).collect();
+                for appending in queued {
+                    appending.await?;
+                }
+                took.push(begun.elapsed());
+            }
+            Outcome::Ok(took)
+        }));
+    }
+    tokio::time::sleep(TURN).await;
+    stop.store(true, Relaxed);
+    let mut took = Vec::new();
+    for task in tasks {
+        took.extend(task.await??);
+    }
+    Ok(took)
+}
+
+/// Writes and syncs of a file that grows by so many messages each time.
+fn disk_alone(root: &Path, group: usize) -> Outcome<Vec<Duration>> {
+    let path = root.join("alone");
+    let mut file = File::create(&path)?;
+    let bytes = vec![b'x'; group * BYTES];
+    let (start, mut took) = (Instant::now(), Vec::new());
+    while start.elapsed() < TURN {
+        let begun = Instant::now();
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        took.push(begun.elapsed());
+    }
+    std::fs::remove_file(&path)?;
+    Ok(took)
+}

@@ -1,0 +1,51 @@
+//! The log's figures on this machine's disk, each beside what was asked of it and beside its base, taken in the same run:
+//! `cargo run --release -p fanfare-broker-disk --example figures -- DIRECTORY [ROW...]`.
+//!
+//! ROW is `commits`, `reads`, `channels` or `log`; all of them if absent, which takes three minutes and 2 GB of the directory. Compare with the
+//! base beside a row; wall-clock figures of a machine that does other things are worth nothing.
+mod commits;
+mod reads;
+mod starts;
+mod store;
+
+use std::path::PathBuf;
+
+use store::Outcome;
+
+/// As the hub has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One row: what, what was asked, what was measured, the base, and whether it is met.
+fn row(what: &str, asked: &str, measured: &str, base: &str, met: bool) {
+    println!("| {what} | {asked} | {measured} | {base} | {} |", if met { "yes" } else { "**no**" });
+}
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let root = PathBuf::from(arguments.next().ok_or("name a directory to write in")?);
+    let rows: Vec<String> = arguments.collect();
+    if let [part, what] = &rows[..]
+        && part == "opened"
+    {
+        return starts::opened(&root, what);
+    }
+    std::fs::create_dir_all(&root)?;
+    let asked = |row: &str| rows.is_empty() || rows.iter().any(|asked| asked == row);
+    println!("| | asked | measured | beside it | met |\n|---|---|---|---|---|");
+    if asked("commits") {
+        commits::one(&root)?;
+        commits::many(&root, 1)?;
+        commits::many(&root, 16)?;
+    }
+    if asked("reads") {
+        reads::all(&root)?;
+    }
+    if asked("channels") {
+        starts::channels(&root)?;
+    }
+    if asked("log") {
+        starts::log(&root)?;
+    }
+    Ok(())
+}
