@@ -194,12 +194,12 @@ impl Queue {
         Some(state.take())
     }
 
-    /// Takes everything that waits, and refuses more until [`Queue::healed`]: the disk takes nothing. False when it was so
-    /// already.
+    /// Takes everything that waits, and refuses more until [`Queue::healed`]: the disk takes nothing. False when that has been
+    /// said already.
     pub fn fill_up(&self, why: &str) -> (bool, Vec<Pending>) {
         let mut state = self.state.lock();
-        let begins = state.refusing.is_none();
-        if begins {
+        let begins = matches!(state.refusing, None | Some(Refusing::Stopped));
+        if state.refusing.is_none() {
             state.refusing = Some(Refusing::Full(why.into(), Instant::now()));
         }
         let pending = state.take();
@@ -267,4 +267,52 @@ fn behind() -> Problem {
     Problem::new(Code::Unavailable, "the disk does not keep up with what is published")
         .remedy("publish less, in larger messages, or move the data directory to a faster disk")
         .retry_after_ms(500)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic in a test is the report")]
+    use super::*;
+
+    fn pending() -> Pending {
+        Pending { channel: None, what: What::Head, answer_at_sync: false, reply: None, synced: None }
+    }
+
+    #[test]
+    fn what_came_together_is_taken_together_and_told_once() {
+        let (queue, soon) = (Queue::new(1 << 20), Duration::from_millis(20));
+        let tickets: Vec<_> = (0..3).map(|_| queue.push_quietly(pending()).unwrap()).collect();
+        queue.tell(tickets[0]);
+        assert_eq!(queue.take(Duration::from_secs(60)).unwrap().len(), 3);
+        let later = queue.push_quietly(pending()).unwrap();
+        // Those were taken: what came since still waits for company.
+        tickets.iter().for_each(|ticket| queue.tell(*ticket));
+        assert!(!queue.state.lock().told);
+        queue.tell(later);
+        assert_eq!(queue.take(Duration::from_secs(60)).unwrap().len(), 1);
+        assert_eq!(queue.take(soon).unwrap().len(), 0, "and nothing is left");
+        queue.push(pending()).unwrap();
+        queue.close();
+        assert_eq!(
+            queue.take(Duration::from_secs(60)).unwrap().len(),
+            1,
+            "what waits when it closes is taken"
+        );
+        assert!(queue.take(Duration::from_secs(60)).is_none());
+    }
+
+    #[test]
+    fn a_full_disk_takes_only_what_makes_room() {
+        let queue = Queue::new(1 << 20);
+        queue.push(pending()).unwrap();
+        let (begins, waiting) = queue.fill_up("no room");
+        assert_eq!((begins, waiting.len(), queue.is_full()), (true, 1, true));
+        assert!(!queue.fill_up("no room").0, "it is said once");
+        let fence = Pending { what: What::Fence, ..pending() };
+        assert_eq!(queue.push(fence).unwrap_err().code, Code::Unavailable);
+        queue.push(pending()).unwrap();
+        assert!(queue.healed().is_some() && queue.healed().is_none());
+        queue.push(Pending { what: What::Fence, ..pending() }).unwrap();
+        assert_eq!(queue.take(Duration::from_secs(60)).unwrap().len(), 2);
+    }
 }

@@ -100,7 +100,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Has the newest segment say where channels stand whose place only this one names, and which tombstones are no longer known.
 fn carry(shared: &Shared, segment: u32, channels: &[Arc<Channel>]) -> io::Result<()> {
-    let mut last = None;
+    let mut said = Vec::new();
     for channel in channels {
         let log = channel.log.lock();
         if log.carrier != segment && !log.keys.as_ref().is_some_and(|keys| keys.is_unsaid()) {
@@ -116,11 +116,13 @@ fn carry(shared: &Shared, segment: u32, channels: &[Arc<Channel>]) -> io::Result
             synced: Some(reply),
         };
         shared.queue.push(pending).map_err(|problem| io::Error::other(problem.to_string()))?;
-        last = Some(awaited);
+        said.push(awaited);
     }
-    match last.map(wait) {
-        None | Some(Some(())) => Ok(()),
-        Some(None) => Err(io::Error::other("where channels stand could not be written")),
+    // Each of them: on a full disk one may be written and another not.
+    if said.into_iter().all(|said| wait(said).is_some()) {
+        Ok(())
+    } else {
+        Err(io::Error::other("where channels stand could not be written"))
     }
 }
 

@@ -3,7 +3,7 @@
 mod support;
 
 use fanfare_broker::{
-    Broker, ChannelPolicy,
+    Append, Author, Broker, ChannelPolicy,
     contract::harness::{channel, keyed, publish},
 };
 use fanfare_broker_disk::{DiskSettings, OpenError};
@@ -214,4 +214,30 @@ fn heads_outlive_their_messages() {
     let broker = started(small, policies).unwrap();
     assert_eq!(bounds(&broker, "old").head_position(), old);
     assert_eq!(append(&broker, publish(&channel("old"), "1")).offset, 4);
+}
+
+/// Who publishes and does not wait for the answer.
+#[test]
+fn a_publication_whose_answer_nobody_waits_for_is_written_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = open(directory.path());
+    let append = |text| Append {
+        publish: publish(&channel("a:1"), text),
+        author: Author::default(),
+        unix_ms: START_MS,
+    };
+    let kept = broker.append(append("1"));
+    drop(broker.append(append("2")));
+    let third = broker.append(append("3"));
+    broker.tick(START_MS + 1);
+    let begun = std::time::Instant::now();
+    while bounds(&broker, "a:1").head < 3 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it is not written");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(
+        (wait(third).unwrap().position.unwrap().offset, wait(kept).unwrap().position.unwrap().offset),
+        (3, 1)
+    );
+    assert_eq!(held(&broker, "a:1"), ["1", "2", "3"]);
 }
