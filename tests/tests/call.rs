@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use fanfare::{Admission, Binary, Code, Context, End, Fanfare, FromArgs, Problem};
+use fanfare::{Admission, Binary, Code, Context, End, Fanfare, FromArgs, Problem, schema::SchemaFile};
 use fanfare_tests::prelude::*;
 use tokio::{net::TcpStream, sync::Notify};
 
@@ -19,11 +20,16 @@ struct Name(String);
 async fn hub() -> (Fanfare, SocketAddr) {
     let fanfare =
         Fanfare::builder().open().set(|config| config.limits.commands_per_second = 0).build().unwrap();
+    let address = serve(&fanfare).await;
+    (fanfare, address)
+}
+
+async fn serve(fanfare: &Fanfare) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = fanfare.clone();
     tokio::spawn(async move { serving.serve(listener).await });
-    (fanfare, address)
+    address
 }
 
 async fn ws(address: SocketAddr, headers: &[(&str, &str)]) -> Ws {
@@ -370,4 +376,25 @@ async fn rooms_of_another_namespace_are_its_own() {
     let subscribed = beside(&mut client, call("JOIN", json!(["with a space"])), "subscribed").await;
     assert_eq!(subscribed["channel"], "with%20a%20space");
     assert_eq!(String::from_args(fanfare::Args::default()).unwrap_err().code, Code::BadRequest);
+}
+
+#[tokio::test]
+async fn what_a_namespace_s_schema_does_not_allow_reaches_no_handler() {
+    let text =
+        r#"{ "events": { "ADD": { "type": "array", "items": { "type": "integer" } } }, "others": "refuse" }"#;
+    let schema = SchemaFile::compile(Path::new("sums.schema.json"), text.to_owned()).unwrap();
+    let fanfare = Fanfare::builder()
+        .open()
+        .namespace("sums", |sums| sums.schema = Some(Arc::new(schema)))
+        .build()
+        .unwrap();
+    let address = serve(&fanfare).await;
+    let sums = fanfare.events("/sums");
+    sums.on("ADD", |_, (a, b): (i64, i64)| async move { Ok(a + b) }).on("OTHER", |_, ()| async {});
+    let sum = |event: &str, data: Value| json!({ "type": "call", "namespace": "/sums", "event": event, "data": data });
+    let mut client = ws(address, &[]).await;
+    assert_eq!(client.ok(sum("ADD", json!([1, 2]))).await["data"], json!([3]));
+    let refused = client.refused(sum("ADD", json!([1, "two"])), "bad_request").await;
+    assert!(refused["detail"].as_str().unwrap().starts_with("data at /1: "), "{refused}");
+    client.refused(sum("OTHER", json!([])), "bad_request").await;
 }

@@ -253,8 +253,9 @@ async fn while_nobody_answers_what_is_open_is_allowed_and_the_rest_refused() {
     .await;
     // What hangs is given up at the deadline, and holds up nobody elsewhere.
     ws.send(&publish("chat:1", json!("hang"))).await;
-    let (mut other, _) = Ws::welcomed(&server, "/v1/ws").await;
-    other.ok(publish("free:1", json!("at once"))).await;
+    ws.send(&json!({ "type": "publish", "ref": "free", "channel": "free:1", "data": "at once" })).await;
+    let first = ws.recv().await;
+    assert_eq!((&first["type"], &first["ref"]), (&json!("ok"), &json!("free")), "not behind what hangs");
     assert_eq!(ws.find("error").await["code"], "unavailable");
     let metrics = server.get("/metrics").send().await.text();
     assert!(metrics.contains("fanfare_hook_failures_total") && metrics.contains("fanfare_hook_pauses_total"));

@@ -1,4 +1,5 @@
 //! Events for the application's handlers, and what the application reads on a client's behalf.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 mod rig;
 
 use fanfare_protocol::{Args, Code, Command, Data, Event, EventName, Identity, Problem, Ref, Reply};

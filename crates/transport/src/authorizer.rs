@@ -59,6 +59,11 @@ pub trait Authorizer: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
+    /// Whether [`Authorizer::publish`] has a say about this channel. Messages to others do not wait behind those it is asked about.
+    fn decides_publishing(&self, _asker: &Asker, _channel: &ChannelName) -> bool {
+        true
+    }
+
     /// A connection has ended whose requests were decided about. It decides nothing any more; return at once.
     fn disconnected(&self, _asker: &Asker, _transport: &'static str) {}
 

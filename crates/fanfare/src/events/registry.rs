@@ -13,10 +13,13 @@ use fanfare_transport::{
     Application, Handshake, Later, NodeRules, Peer, Visit, application::namespace_prefix,
 };
 use parking_lot::RwLock;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use super::{Admission, Events, Socket, space::Space};
 use crate::{Fanfare, fanfare::WeakFanfare};
+
+/// Calls over HTTP that may be under way at once, on one node.
+const OVER_HTTP: usize = 1024;
 
 /// Handlers' figures.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ pub(crate) struct Registry {
     /// The handle that handlers get; set once it is there.
     home: OnceLock<WeakFanfare>,
     spaces: RwLock<BTreeMap<Arc<str>, Arc<Space>>>,
+    /// Calls over HTTP that may be under way at once.
+    over_http: Arc<Semaphore>,
     me: Weak<Self>,
 }
 
@@ -55,6 +60,7 @@ impl Registry {
             figures: Figures::default(),
             home: OnceLock::new(),
             spaces: RwLock::default(),
+            over_http: Arc::new(Semaphore::new(OVER_HTTP)),
             me: me.clone(),
         })
     }
@@ -115,10 +121,19 @@ impl Application for Registry {
         peer: Option<Arc<dyn Peer>>,
     ) -> Later<Result<Arc<dyn Visit>, Problem>> {
         let space = self.find(&handshake.namespace);
+        // Who has a connection is bounded by it.
+        let turn = peer.is_none().then(|| self.over_http.clone().try_acquire_owned());
         let runtime = self.runtime.clone();
         Box::pin(async move {
             let space = space.ok_or_else(|| {
                 Problem::new(Code::NotFound, format!("there is no namespace {}", handshake.namespace))
+            })?;
+            let turn = turn.transpose().map_err(|_| {
+                Problem::new(
+                    Code::Unavailable,
+                    format!("more than {OVER_HTTP} calls over HTTP are under way"),
+                )
+                .retry_after_ms(1000)
             })?;
             let handlers = space.handlers();
             let mut admission = Admission::new();
@@ -128,7 +143,7 @@ impl Application for Registry {
                 let decided = super::visit::in_time(handlers.deadline, decided).await?;
                 admission.add(decided?);
             }
-            let socket = Socket::enter(space, handshake, admission, peer);
+            let socket = Socket::enter(space, handshake, admission, peer, turn);
             Ok(Arc::new(socket) as Arc<dyn Visit>)
         })
     }

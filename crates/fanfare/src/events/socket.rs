@@ -19,7 +19,7 @@ use fanfare_transport::{
     application::{channel_room, namespace_channel, private_channel},
 };
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 
 use super::{
     Admission, Events, Target,
@@ -49,6 +49,8 @@ pub(super) struct Inner {
     private: OnceCell<()>,
     /// It reads the namespace's own channel.
     all: OnceCell<()>,
+    /// Its place among calls over HTTP, until its handlers are done.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Socket {
@@ -58,6 +60,7 @@ impl Socket {
         handshake: Handshake,
         admission: Admission,
         peer: Option<Arc<dyn Peer>>,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Self {
         let sid = peer.as_ref().map_or_else(String::new, |peer| peer.sid().to_owned());
         let rooms: BTreeSet<String> = handshake
@@ -78,6 +81,7 @@ impl Socket {
             private: OnceCell::new(),
             all: OnceCell::new(),
             peer,
+            _turn: turn,
         }));
         if socket.0.peer.is_some() {
             space.came(&socket);

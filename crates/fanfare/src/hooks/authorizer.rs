@@ -122,6 +122,11 @@ impl Authorizer for Hooks {
         })
     }
 
+    fn decides_publishing(&self, asker: &Asker, channel: &ChannelName) -> bool {
+        let own = self.own.as_ref().is_some_and(|own| own.decides_publishing(asker, channel));
+        own || self.asks_about(HookEvent::Publish, asker, channel)
+    }
+
     fn disconnected(&self, asker: &Asker, transport: &'static str) {
         if let Some(own) = &self.own {
             own.disconnected(asker, transport);

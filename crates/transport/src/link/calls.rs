@@ -202,7 +202,7 @@ impl Link {
     }
 
     pub(super) fn publish(&mut self, at: Now, waiting: Waiting) {
-        if self.asker.is_some() && self.node.authorizer.is_some() {
+        if self.is_decided(&waiting.publish.channel) {
             self.waiting.push_back(waiting);
             self.decide_next();
             return;
@@ -229,6 +229,12 @@ impl Link {
         {
             self.congested = Some(Box::pin(congestion.clear()));
         }
+    }
+
+    /// Whether the application decides about publications on this channel.
+    fn is_decided(&self, channel: &ChannelName) -> bool {
+        let (Some(authorizer), Some(asker)) = (&self.node.authorizer, &self.asker) else { return false };
+        authorizer.decides_publishing(asker, channel)
     }
 
     /// One publication at a time is before the application, so that its decisions keep the order of the messages.
