@@ -1,7 +1,7 @@
 //! A hub with very many readers and no sockets: memory and fan-out time must grow in a straight line, and a second core must help.
 //!
-//! `cargo run --release -p fanfare-bench --example scaling [READERS...]` (default: 10,000 100,000 1,000,000) prints the tables of
-//! docs/scaling.md. Readers are connections of the real hub, with real cursors in real shards; only the write ends in a counter instead of
+//! `cargo run --release -p fanfare-bench --example scaling [READERS...]` (default: 10,000 100,000 1,000,000) prints the simulation's tables of
+//! docs/scaling.md, and fails when growth is no straight line. Readers are connections of the real hub, with real cursors in real shards; only the write ends in a counter instead of
 //! the kernel.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a program for measuring")]
 
@@ -170,6 +170,7 @@ fn growth(sizes: &[usize]) {
     let runtime = runtime(1);
     let start = rss();
     let mut world = runtime.block_on(async { World::new() });
+    let (mut bytes_each, mut ns_each) = (Vec::new(), Vec::new());
     for &size in sizes {
         // On the worker itself, so that publishing and rounds take turns on one core.
         let step = runtime.spawn(async move {
@@ -185,15 +186,28 @@ fn growth(sizes: &[usize]) {
                 each(took.as_secs_f64()),
                 each(cpu)
             );
-            world
+            (world, bytes, each(cpu))
         });
-        world = runtime.block_on(step).unwrap();
+        let (back, bytes, ns) = runtime.block_on(step).unwrap();
+        world = back;
+        bytes_each.push(bytes);
+        ns_each.push(ns);
     }
     for connection in world.connections.drain(..) {
         world.hub.disconnect(&connection);
     }
     assert_eq!(world.hub.counters().connections.get(), 0);
+    straight("memory", &bytes_each, 1.3);
+    // Ten times the readers no longer fit the processor's caches: a constant factor, not a growing one.
+    straight("time", &ns_each, 6.0);
     println!("\nAfter all have left: {:.0} MB more than at the start.", (rss() - start) / 1048576.0);
+}
+
+/// What one reader costs must not depend on how many there are: the dearest within `factor` of the cheapest.
+fn straight(what: &str, each: &[f64], factor: f64) {
+    let (least, most) =
+        each.iter().fold((f64::MAX, 0.0_f64), |(least, most), &one| (least.min(one), most.max(one)));
+    assert!(most <= factor * least, "{what} a reader grows with their number: {each:?}");
 }
 
 /// Deliveries a second with one worker and with two, when writes cost nothing: what the hub's own locks and queues allow.

@@ -7,6 +7,7 @@ mod measure;
 mod page;
 mod results;
 mod rows;
+mod scaling;
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! docs/performance.md: what was measured, between its markers.
+//! docs/performance.md and the cost model of docs/scaling.md: what was measured, between their markers.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,25 +8,32 @@ use serde_json::Value;
 
 use super::results::{Measured, Results};
 use super::rows::{Aim, Figure, ROWS, Row};
+use super::scaling;
 
 const BEGIN: &str = "<!-- begin: written by `cargo xtask bench-rivals` -->";
 const END: &str = "<!-- end: written by `cargo xtask bench-rivals` -->";
 
-/// Writes the part between the markers anew.
+/// Writes the parts between the markers anew.
 ///
 /// # Errors
-/// The page is not there, or has no markers.
+/// A page is not there, or has no markers.
 pub fn write(root: &Path, cache: &Path) -> Result<(), String> {
-    let path = root.join("docs").join("performance.md");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = parts.ok_or_else(|| format!("{} has lost its markers", path.display()))?;
     let results: Vec<(&Row, Results)> =
         ROWS.iter().filter_map(|row| Some((row, Results::load(cache, row.name)?))).collect();
-    let body = body(&results);
-    fs::write(&path, format!("{before}{BEGIN}\n\n{body}\n{END}{after}"))
-        .map_err(|error| error.to_string())?;
-    println!("\nwrote {}", path.display());
+    replace(&root.join("docs").join("performance.md"), &body(&results))?;
+    let results: Vec<Results> = results.into_iter().map(|(_, results)| results).collect();
+    match scaling::tables(&results) {
+        Some(tables) => replace(&root.join("docs").join("scaling.md"), &tables),
+        None => Ok(()),
+    }
+}
+
+fn replace(path: &Path, body: &str) -> Result<(), String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts.ok_or_else(|| format!("{} has lost its markers", path.display()))?;
+    fs::write(path, format!("{before}{BEGIN}\n\n{body}\n{END}{after}")).map_err(|error| error.to_string())?;
+    println!("wrote {}", path.display());
     Ok(())
 }
 
