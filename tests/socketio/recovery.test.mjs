@@ -75,13 +75,14 @@ for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]])
     await until("all came", () => got.a.length >= total && got.b.length >= total, 20_000).catch(() => {});
     over = true;
     await sleep(100);
+    const told = `${connects} connects, ${fresh} of them fresh, ${cuts} cuts, ${got.a.length} and ${got.b.length} events, SEED=${SEED}`;
     for (const list of [got.a, got.b]) {
       const wrong = list.findIndex((n, at) => n !== at);
       assert.equal(wrong, -1, `at ${wrong}: ${list.slice(Math.max(0, wrong - 3), wrong + 4)} (SEED=${SEED})`);
-      assert.equal(list.length, total, `SEED=${SEED}`);
+      assert.equal(list.length, total, told);
     }
     assert.equal(cuts, 50);
-    assert.equal(fresh, 1, `every connect after the first goes on (${connects} connects, SEED=${SEED})`);
+    assert.equal(fresh, 1, `every connect after the first goes on: ${told}`);
     socket.disconnect();
     said.close();
     between.stop();

@@ -9,6 +9,7 @@ mod crash;
 mod demos;
 mod generate;
 mod sdk;
+mod socketio;
 mod steps;
 mod test;
 mod tidy;
@@ -35,6 +36,7 @@ cargo xtask COMMAND
   sdk                 the TypeScript SDK: npm ci, types, lint, tests, build, size, its contract tests
                       against the hub built here, then `browser` if there is a Chromium; needs Node.js 20 and npm
   browser             the SDK's tests in real pages, and every demo; needs Chromium too (CHROMIUM_BIN, or in PATH)
+  socketio            the unmodified socket.io-client, the official suites' checks and every fault by hand; needs Node.js 20
   crash [KILLS SEED]  the disk log under kill -9 (200 times), power cuts and damaged ends
   bench-rivals        Fanfare beside other servers, in turns, into docs/performance.md (`--help` tells more)
   help                this text
@@ -73,6 +75,7 @@ fn run(args: &[String]) -> Result<(), String> {
         "crash" => crash::run(&root, rest),
         "generate" => generate::write(&root),
         "demos" => demos::build(&root),
+        "socketio" => socketio::run(&root),
         "sdk" => sdk::run(&root).and_then(|()| browser_if_any(&root)),
         "browser" => browser::run(&root),
         "help" | "-h" | "--help" => {

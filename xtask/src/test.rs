@@ -8,6 +8,7 @@ use std::process::Output;
 use crate::browser;
 use crate::demos;
 use crate::sdk;
+use crate::socketio;
 use crate::steps::{self, Outcome, Step};
 use crate::tidy;
 use crate::tools::{self, cargo};
@@ -23,6 +24,7 @@ const STEPS: &[Step] = &[
     Step { name: "races", body: races },
     Step { name: "scenarios", body: scenarios },
     Step { name: "sdk", body: sdk::step },
+    Step { name: "socketio", body: socketio::step },
     Step { name: "browser", body: browser::step },
     Step { name: "deny", body: deny },
 ];

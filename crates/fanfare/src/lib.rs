@@ -49,6 +49,7 @@ pub mod cli;
 pub mod config;
 pub mod demos;
 mod embed;
+mod engine_io;
 mod events;
 mod fanfare;
 mod hooks;
@@ -70,6 +71,9 @@ pub use fanfare_protocol::{
     command::Page,
     event::{Gap, GapReason, HistoryPage, MembersPage, Published},
 };
-pub use fanfare_transport::{Asker, Authorizer, Decision, End, Handshake};
+pub use fanfare_transport::{
+    Asker, Authorizer, Decision, End, Handshake,
+    socketio::{EngineHandler, EngineMessage, EngineSocket},
+};
 pub use server::{ServeError, StartError};
 pub use store::StoreError;

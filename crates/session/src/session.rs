@@ -261,6 +261,20 @@ impl Session {
         self.closed
     }
 
+    /// Something came in that is no command here and counts as one.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn meter_event(&mut self, now: Now) -> Result<(), Problem> {
+        let limits = self.rules.limits();
+        let micros = self.timeline.micros(now);
+        self.bucket.take(micros, limits.commands_per_second, limits.commands_burst).map_err(|wait| {
+            let detail =
+                format!("more than {} commands a second on this connection", limits.commands_per_second);
+            Problem::new(Code::RateLimited, detail).retry_after_ms(wait)
+        })
+    }
+
     /// Whether the rate limit lets the command pass. What gives resources back is never refused.
     fn meter(&mut self, now: Now, command: &Command) -> Result<(), Problem> {
         match command {
@@ -273,17 +287,7 @@ impl Session {
             | Command::Members { .. }
             | Command::Enter { .. }
             | Command::Call { .. }
-            | Command::Answer { .. } => {
-                let limits = self.rules.limits();
-                let micros = self.timeline.micros(now);
-                self.bucket.take(micros, limits.commands_per_second, limits.commands_burst).map_err(|wait| {
-                    let detail = format!(
-                        "more than {} commands a second on this connection",
-                        limits.commands_per_second
-                    );
-                    Problem::new(Code::RateLimited, detail).retry_after_ms(wait)
-                })
-            }
+            | Command::Answer { .. } => self.meter_event(now),
         }
     }
 

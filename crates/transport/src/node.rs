@@ -134,6 +134,7 @@ impl Node {
             let problem = Problem::new(Code::Draining, "the server is stopping").retry_after_ms(wait);
             connection.notify(fanfare_hub::Notice::Disconnect(problem));
         }
+        self.socketio.drain();
     }
 }
 

@@ -21,7 +21,7 @@ use crate::store::Store;
 const CONTENT_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 /// Transports that are listed even when nobody uses them.
-const TRANSPORTS: [&str; 4] = ["websocket", "sse", "stream", "poll"];
+const TRANSPORTS: [&str; 5] = ["websocket", "sse", "stream", "poll", "socketio"];
 
 /// What a scrape reads.
 pub struct Metrics(Registry);

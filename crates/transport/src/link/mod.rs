@@ -181,6 +181,14 @@ impl Link {
         self.act_all(at);
     }
 
+    /// An event for the application came in other words: whether it may pass.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn meter_event(&mut self) -> Result<(), Problem> {
+        self.session.meter_event(now())
+    }
+
     /// A command that its dialect refused.
     pub fn refuse(&mut self, reference: Option<Ref>, problem: Problem) {
         let at = now();

@@ -32,6 +32,8 @@ use crate::{application::End, link::Wrote, node::Node};
 
 /// Whose frame is cut while it is the session's own.
 const OWN: u64 = 0;
+/// Packets of the session's own that may wait, in bytes: a program that sends more than its client reads loses the client.
+const OWN_BYTES: usize = 4 << 20;
 /// Bytes of one answer to a GET, about: what is above waits for the next.
 const ANSWER_BYTES: usize = 256 << 10;
 
@@ -251,6 +253,13 @@ impl Engine {
                 }
             }
             Told::Superseded => self.over(End::Lost),
+            Told::Drain => {
+                if let Upper::Spaces(spaces) = &self.upper
+                    && spaces.is_empty()
+                {
+                    self.end(Ending::Problem(Problem::new(Code::Draining, "the server is stopping")));
+                }
+            }
             Told::Send(EngineMessage::Text(text)) => {
                 self.say(format!("4{text}").as_bytes());
             }
@@ -300,7 +309,12 @@ impl Engine {
 
     fn beat(&mut self, cx: &mut Context<'_>) {
         let now = self.now();
-        let blocked = matches!(&self.carrier, Carrier::WebSocket(socket) if socket.waits);
+        // Namespaces end by themselves when they take nothing for too long; a session of another kind must not wait for ever.
+        let blocked = matches!(&self.carrier, Carrier::WebSocket(socket) if socket.waits)
+            && matches!(self.upper, Upper::Spaces(_));
+        if self.out.len() - self.out_at > OWN_BYTES {
+            return self.over(End::Lost);
+        }
         match self.heart.handle_timeout(now, blocked) {
             Beat::Wait => {}
             Beat::Ping => self.say(b"2"),

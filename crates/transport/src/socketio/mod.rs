@@ -30,3 +30,10 @@ pub(crate) struct SocketIo {
     pub(crate) sessions: Arc<sessions::Sessions>,
     pids: core::Pids,
 }
+
+impl SocketIo {
+    /// The node stops: connections that joined nothing end too, which no connection of the hub stands for.
+    pub(crate) fn drain(&self) {
+        self.sessions.all().iter().for_each(|handle| handle.tell(sessions::Told::Drain));
+    }
+}

@@ -109,6 +109,10 @@ pub(crate) struct LaneSocket {
 }
 
 impl Socket for LaneSocket {
+    fn is_pulled(&self) -> bool {
+        matches!(self.mux.0.lock().target, Target::Pulled)
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.mux.0.lock();
         let State { target: Target::Open(_), .. } = &*state else {

@@ -46,6 +46,8 @@ pub(crate) enum Told {
     End(Arc<str>, Problem, bool),
     /// Another connection goes on in the place of this one.
     Superseded,
+    /// The node stops.
+    Drain,
     /// A message for the client, without Socket.IO.
     Send(EngineMessage),
 }
@@ -122,6 +124,11 @@ impl Sessions {
         // Whoever waits learns it by the answer that does not come.
         drop(std::mem::take(&mut *handle.told.lock()));
         handle.upgraded.store(true, Ordering::Release);
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Handle>> {
+        self.0.lock().values().cloned().collect()
     }
 
     /// How many there are.

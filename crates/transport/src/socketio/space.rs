@@ -292,6 +292,12 @@ impl Space {
         let called = EventName::parse(&name).and_then(|event| {
             let mut args = Args::from_array(&String::from(array).into())?;
             args.0.remove(0);
+            let most = self.ground.node.rules.limits().message_bytes;
+            if args.bytes() > most {
+                let detail = format!("the arguments are {} bytes; at most {most} are allowed", args.bytes());
+                return Err(Problem::new(Code::TooLarge, detail));
+            }
+            self.main().map_or(Ok(()), |main| main.link.meter_event())?;
             Ok((event, args))
         });
         match called {

@@ -304,6 +304,11 @@ impl Spaces {
         Ok(())
     }
 
+    /// Whether nothing was joined.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// When something is due.
     pub fn due(&self) -> Option<Instant> {
         self.connect_due

@@ -1,0 +1,92 @@
+//! Socket.IO's connections are connections of the hub: listed, limited, ended by whoever ends connections, each end said as its clients need it.
+#![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
+use fanfare_tests::{prelude::*, ws::Ws};
+use tokio_tungstenite::tungstenite::Message;
+
+fn config() -> String {
+    format!("{}\n[socketio]\nenabled = true\n", config::STANDARD)
+}
+
+/// A WebSocket of Engine.IO; its open packet has been taken.
+async fn engine(server: &Server) -> Ws {
+    let mut ws = Ws::open(server, "/socket.io/?EIO=4&transport=websocket").await;
+    let open = packet(&mut ws).await;
+    assert!(open.starts_with("0{\"sid\":"), "{open}");
+    ws
+}
+
+/// The next text packet that is no ping.
+async fn packet(ws: &mut Ws) -> String {
+    loop {
+        match within(ws.message()).await {
+            Some(Message::Text(text)) if text.as_str() == "2" => ws.send_text("3").await,
+            Some(Message::Text(text)) => return text.as_str().to_owned(),
+            other => panic!("no text packet: {other:?}"),
+        }
+    }
+}
+
+async fn joined(server: &Server, token: &str) -> Ws {
+    let mut ws = engine(server).await;
+    ws.send_text(&format!("40{{\"token\":\"{token}\"}}")).await;
+    let reply = packet(&mut ws).await;
+    assert!(reply.starts_with("40{\"sid\":"), "{reply}");
+    ws
+}
+
+async fn connections(server: &Server, user: &str) -> Vec<Value> {
+    let list = server.get(&format!("/v1/connections?user={user}")).bearer(config::API_KEY).send().await.ok();
+    list["connections"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_namespace_is_a_connection_that_is_listed_as_what_it_is() {
+    let server = Server::start(&config());
+    let ws = joined(&server, &token::of("ada")).await;
+    let rows = connections(&server, "ada").await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["transport"], "socketio");
+    ws.cut();
+    within(async {
+        while !connections(&server, "ada").await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_whose_right_was_taken_away_is_told_not_to_come_back() {
+    let server = Server::start(&config());
+    let mut ws = joined(&server, &token::of("ada")).await;
+    let revoked = server.post("/v1/users/ada/disconnect").bearer(config::API_KEY).send().await;
+    assert_eq!(revoked.status, 200);
+    assert_eq!(packet(&mut ws).await, "41");
+    // The connection stays: somebody else may come in on it.
+    ws.send_text(&format!("40{{\"token\":\"{}\"}}", token::of("bob"))).await;
+    let reply = packet(&mut ws).await;
+    assert!(reply.starts_with("40{"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_refused_credential_is_a_connect_error_with_code_and_remedy() {
+    let server = Server::start(&config());
+    let mut ws = engine(&server).await;
+    ws.send_text("40{\"token\":\"nonsense\"}").await;
+    let refused = packet(&mut ws).await;
+    let error: Value = serde_json::from_str(refused.strip_prefix("44").unwrap()).unwrap();
+    assert_eq!(error["data"]["code"], "unauthorized");
+    assert!(error["data"]["remedy"].is_string() && error["message"].is_string(), "{error}");
+}
+
+#[tokio::test]
+async fn a_hub_that_stops_closes_the_transport_so_that_clients_come_back() {
+    let server = Server::start(&config());
+    let mut ws = joined(&server, &token::of("ada")).await;
+    let mut idle = engine(&server).await;
+    server.terminate();
+    for ws in [&mut ws, &mut idle] {
+        let ended = ws.ended().await;
+        assert_eq!(ended.code, 1012, "{}", ended.reason);
+    }
+}
