@@ -162,10 +162,18 @@ impl Checker<'_> {
         };
         if hooks.secret.as_ref().is_none_or(|secret| secret.expose().len() < 16) {
             let remedy = "make one with: openssl rand -base64 32";
-            self.refuse("hooks.secret", "requests need a secret of 16 bytes or more to be signed with", remedy);
+            self.refuse(
+                "hooks.secret",
+                "requests need a secret of 16 bytes or more to be signed with",
+                remedy,
+            );
         }
         if let Err(fault) = crate::hooks::check_url(url, hooks.private_addresses) {
-            self.refuse("hooks.url", fault, "write the URL of the application, such as https://app.example/fanfare");
+            self.refuse(
+                "hooks.url",
+                fault,
+                "write the URL of the application, such as https://app.example/fanfare",
+            );
         }
         for name in &hooks.namespaces {
             if !config.namespaces.contains_key(name) {
