@@ -7,6 +7,7 @@ mod bench_rivals;
 mod browser;
 mod crash;
 mod demos;
+mod gates;
 mod generate;
 mod sdk;
 mod socketio;
@@ -23,12 +24,13 @@ use crate::steps::Outcome;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test [STEP...]      everything CI checks: fmt, tidy, demos, clippy, wasm, test, races, scenarios, sdk, browser,
+  test [STEP...]      everything CI checks: fmt, tidy, demos, clippy, wasm, test, gates, races, scenarios, sdk, browser,
                       deny.
                       Names select steps; with none, all of them run.
   tidy                the rules of this repository that rustc and clippy do not know:
                       pure crates stay pure, dependency arrows run one way, files stay
                       short, generated files are fresh
+  gates [--record]    instructions a delivery costs in the hub, against the figures on record; needs valgrind
   generate            write the generated files again (docs/protocol.md's tables, docs/vectors)
   demos               build the demos' pages again (examples/demos into crates/fanfare/web/demos); needs Node
   autobahn [CASE...]  the Autobahn suite against an echo on the WebSocket codec (`6.*` is some of
@@ -73,6 +75,7 @@ fn run(args: &[String]) -> Result<(), String> {
         "autobahn" => autobahn::run(&root, rest),
         "bench-rivals" => bench_rivals::run(&root, rest),
         "crash" => crash::run(&root, rest),
+        "gates" => gates::run(&root, rest),
         "generate" => generate::write(&root),
         "demos" => demos::build(&root),
         "socketio" => socketio::run(&root),

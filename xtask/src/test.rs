@@ -7,6 +7,7 @@ use std::process::Output;
 
 use crate::browser;
 use crate::demos;
+use crate::gates;
 use crate::sdk;
 use crate::socketio;
 use crate::steps::{self, Outcome, Step};
@@ -21,6 +22,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", body: clippy },
     Step { name: "wasm", body: wasm },
     Step { name: "test", body: test },
+    Step { name: "gates", body: gates::step },
     Step { name: "races", body: races },
     Step { name: "scenarios", body: scenarios },
     Step { name: "sdk", body: sdk::step },

@@ -75,10 +75,23 @@ pub struct Connection {
     /// The node's figures.
     pub(crate) counters: Arc<Counters>,
     pub(crate) socket: Box<dyn Socket>,
+    pub(crate) alarm: Arc<Alarm>,
+    out: Mutex<Out>,
+}
+
+/// What wakes a connection's driver. Apart, because the timer wheel may refer to it long after the connection has gone.
+#[derive(Default)]
+pub(crate) struct Alarm {
     waker: AtomicWaker,
     /// Its place on the timer wheel; 0: none.
-    pub(crate) timer: AtomicU64,
-    out: Mutex<Out>,
+    pub timer: AtomicU64,
+}
+
+impl Alarm {
+    /// Wakes the driver.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
 }
 
 /// What the connection lock guards.
@@ -137,16 +150,7 @@ impl Connection {
             notices: Vec::new(),
             elements: None,
         };
-        Arc::new(Self {
-            id,
-            form,
-            client,
-            counters,
-            socket,
-            waker: AtomicWaker::new(),
-            timer: AtomicU64::new(0),
-            out: Mutex::new(out),
-        })
+        Arc::new(Self { id, form, client, counters, socket, alarm: Arc::default(), out: Mutex::new(out) })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Out> {
@@ -155,22 +159,22 @@ impl Connection {
 
     /// Whether the timer wheel has yet to wake its driver.
     pub fn is_armed(&self) -> bool {
-        self.timer.load(Ordering::Acquire) != 0
+        self.alarm.timer.load(Ordering::Acquire) != 0
     }
 
     /// Remembers who drives this connection: woken when it has something to do.
     pub fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
+        self.alarm.waker.register(waker);
     }
 
     /// The same, from a poll.
     pub fn register_in(&self, cx: &Context<'_>) {
-        self.waker.register(cx.waker());
+        self.alarm.waker.register(cx.waker());
     }
 
     /// Wakes the driver.
     pub fn wake(&self) {
-        self.waker.wake();
+        self.alarm.wake();
     }
 
     /// Makes every frame carry the positions of all the request's channels.

@@ -65,7 +65,7 @@ pub struct Hub {
     pub(crate) directory: Directory,
     pub(crate) memberships: Memberships,
     pub(crate) wheel: Wheel,
-    spawn: Spawn,
+    pub(crate) spawn: Spawn,
     next_connection: AtomicU64,
 }
 
@@ -219,7 +219,7 @@ impl Hub {
     pub(crate) fn follow_up(&self, channel: &Arc<Channel>, taken: Taken) {
         self.count_tail(taken.grown);
         for shard in taken.kick {
-            (self.spawn)(Round::new(channel.clone(), shard, self.counters.clone()));
+            self.schedule(Round::new(channel.clone(), shard, self.counters.clone()));
         }
         channel.watch.notify_waiters();
     }

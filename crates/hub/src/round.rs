@@ -17,7 +17,7 @@ use crate::{
     segment::{SEGMENT_BYTES, Segment},
     shard::{Entry, Pace, Shard},
     sync::Ordering,
-    tail::TailRead,
+    tail::ReachedBefore,
     window::Windows,
     write::Given,
 };
@@ -224,12 +224,10 @@ fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>) -
     let (head, weight) = (tail.head(), tail.weight());
     let found = match (shard.kind, shard.pace) {
         _ if state.at >= head && tick.is_none() => Found::Nothing,
-        (Kind::Messages, Pace::Live) => match tail.read(shard.form, state.at, 1) {
-            TailRead::AtHead => Found::Nothing,
-            TailRead::Segments(segments) => {
-                segments.into_iter().next().map_or(Found::Nothing, Found::Segment)
-            }
-            TailRead::Before => Found::Lost,
+        (Kind::Messages, Pace::Live) => match tail.read_one(shard.form, state.at) {
+            Ok(None) => Found::Nothing,
+            Ok(Some(segment)) => Found::Segment(segment),
+            Err(ReachedBefore) => Found::Lost,
         },
         (Kind::Messages, Pace::Every(_)) => {
             let begun = tick.get_or_insert_with(|| {

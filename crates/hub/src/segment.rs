@@ -42,6 +42,11 @@ impl Segment {
         Self { epoch, from, to: from, weight_to: weight, bytes: Vec::new(), index: Vec::new() }
     }
 
+    /// The same with room for so many messages.
+    pub fn with_room(epoch: Epoch, from: Place, weight: u64, messages: usize) -> Self {
+        Self { index: Vec::with_capacity(messages), ..Self::new(epoch, from, weight) }
+    }
+
     /// Encodes one message at its end.
     pub fn push(&mut self, form: Form, place: Place, weight_to: u64, message: &Message) {
         form.0.message(message, &mut self.bytes);
@@ -78,10 +83,14 @@ impl Segment {
         self.bytes.capacity() + self.index.capacity() * size_of::<Entry>() + size_of::<Self>() + 16
     }
 
-    /// Gives spare capacity back before the segment is shared.
+    /// Gives spare capacity back before the segment is shared, where it is worth a copy.
     pub fn seal(mut self) -> Arc<Self> {
-        self.bytes.shrink_to_fit();
-        self.index.shrink_to_fit();
+        if self.bytes.capacity() - self.bytes.len() > self.bytes.len() / 8 + 64 {
+            self.bytes.shrink_to_fit();
+        }
+        if self.index.capacity() > self.index.len() + self.index.len() / 8 {
+            self.index.shrink_to_fit();
+        }
         Arc::new(self)
     }
 }

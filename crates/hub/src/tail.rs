@@ -10,6 +10,9 @@ use crate::{
     segment::{SEGMENT_BYTES, Segment},
 };
 
+/// Messages that a segment has room for from the start, at most: small ones fill it with about so many.
+const MESSAGES: usize = 256;
+
 /// A message in the tail.
 struct Kept {
     place: Place,
@@ -33,6 +36,10 @@ pub enum TailRead {
     /// What follows the cursor.
     Segments(Vec<Arc<Segment>>),
 }
+
+/// The tail does not reach back to a cursor: the broker may.
+#[derive(Debug)]
+pub struct ReachedBefore;
 
 /// A channel's newest messages. Fed only by the broker's deliveries.
 pub struct Tail {
@@ -171,6 +178,27 @@ impl Tail {
         }
     }
 
+    /// The first segment of what [`Tail::read`] would give: all that a round wants.
+    ///
+    /// # Errors
+    /// The tail does not reach back to the cursor.
+    pub fn read_one(&mut self, form: Form, cursor: Place) -> Result<Option<Arc<Segment>>, ReachedBefore> {
+        let cursor = self.reach(cursor).ok_or(ReachedBefore)?;
+        if cursor >= self.head {
+            return Ok(None);
+        }
+        let at = self.form(form);
+        Ok(self.segment_at(at, cursor))
+    }
+
+    /// The place of a form's segments.
+    fn form(&mut self, form: Form) -> usize {
+        self.forms.iter().position(|tail| tail.form == form).unwrap_or_else(|| {
+            self.forms.push(FormTail { form, segments: VecDeque::new() });
+            self.forms.len() - 1
+        })
+    }
+
     /// What follows a cursor, at most about `bytes`; without ephemeral messages' own filtering, which is the reader's.
     pub fn read(&mut self, form: Form, cursor: Place, bytes: usize) -> TailRead {
         if cursor >= self.head {
@@ -180,13 +208,7 @@ impl Tail {
         if cursor >= self.head {
             return TailRead::AtHead;
         }
-        let at = match self.forms.iter().position(|tail| tail.form == form) {
-            Some(at) => at,
-            None => {
-                self.forms.push(FormTail { form, segments: VecDeque::new() });
-                self.forms.len() - 1
-            }
-        };
+        let at = self.form(form);
         let mut found = Vec::with_capacity(1);
         let (mut cursor, mut total) = (cursor, 0);
         while cursor < self.head && total < bytes {
@@ -213,7 +235,8 @@ impl Tail {
         // Behind the last segment, or in a hole that nobody of this form has read.
         let limit = tail.segments.get(n).map_or(self.head, |next| next.from);
         let first = self.kept.partition_point(|kept| kept.place <= cursor);
-        let mut segment = Segment::new(self.epoch, cursor, self.weight);
+        let mut segment =
+            Segment::with_room(self.epoch, cursor, self.weight, (self.kept.len() - first).min(MESSAGES));
         for kept in self.kept.range(first..).take_while(|kept| kept.place <= limit) {
             if !segment.has_room() {
                 break;

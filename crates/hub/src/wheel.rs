@@ -6,14 +6,17 @@ use std::sync::{
 
 use parking_lot::Mutex;
 
-use crate::{connection::Connection, sync::Ordering};
+use crate::{
+    connection::{Alarm, Connection},
+    sync::Ordering,
+};
 
 /// Milliseconds a tick.
 pub const TICK_MS: u64 = 250;
 const SLOTS: usize = 1024;
 
 /// Entries by the tick at which they come up.
-type Slot = Vec<(u32, Weak<Connection>)>;
+type Slot = Vec<(u32, Weak<Alarm>)>;
 
 /// Wakes connections at about the time they asked for, at most one tick late; early only where ticks were held up when they asked, which are
 /// made up for.
@@ -48,29 +51,30 @@ impl Timer {
 
 impl Wheel {
     /// Wakes the connection in `after_ms`. An earlier time replaces a later one at once; a later one takes effect when the earlier comes.
-    pub fn arm(&self, connection: &Arc<Connection>, after_ms: u64) {
+    pub fn arm(&self, connection: &Connection, after_ms: u64) {
+        let alarm = &connection.alarm;
         // Ticks of a quarter of a second fill 32 bits after 34 years.
         let ticks = after_ms.div_ceil(TICK_MS).min(u64::from(u32::MAX >> 1)) as u32;
         let due = self.now.load(Relaxed) + ticks + 1;
-        let before = connection.timer.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+        let before = alarm.timer.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             let timer = Timer::from_word(word);
             let entry = if timer.entry == 0 || due < timer.entry { due } else { timer.entry };
             Some(Timer { entry, due }.word())
         });
         let before = before.map_or(0, |word| Timer::from_word(word).entry);
         if before == 0 || due < before {
-            self.enter(due, connection);
+            self.enter(due, alarm);
         }
     }
 
     /// Puts an entry on the wheel.
-    fn enter(&self, tick: u32, connection: &Arc<Connection>) {
+    fn enter(&self, tick: u32, alarm: &Arc<Alarm>) {
         if let Some(slot) = self.slots.get(tick as usize % SLOTS) {
-            slot.lock().push((tick, Arc::downgrade(connection)));
+            slot.lock().push((tick, Arc::downgrade(alarm)));
         }
         // The wheel may have passed that slot before the entry stood in it.
         if self.now.load(Relaxed) >= tick {
-            self.come_up(tick, connection);
+            self.come_up(tick, alarm);
         }
     }
 
@@ -83,23 +87,23 @@ impl Wheel {
             if tick > now {
                 // Another lap.
                 slot.lock().push((tick, weak));
-            } else if let Some(connection) = weak.upgrade() {
-                self.come_up(tick, &connection);
+            } else if let Some(alarm) = weak.upgrade() {
+                self.come_up(tick, &alarm);
             }
         }
     }
 
     /// The entry at this tick has come up: it wakes its connection, moves on, or is stale.
-    fn come_up(&self, tick: u32, connection: &Arc<Connection>) {
+    fn come_up(&self, tick: u32, alarm: &Arc<Alarm>) {
         let now = self.now.load(Relaxed);
         let after = |word| Some(Timer::from_word(word).due).filter(|due| *due > now).unwrap_or(0);
-        let before = connection.timer.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+        let before = alarm.timer.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             let next = after(word);
             (Timer::from_word(word).entry == tick).then(|| Timer { entry: next, due: next }.word())
         });
         match before.map(after) {
-            Ok(0) => connection.wake(),
-            Ok(next) => self.enter(next, connection),
+            Ok(0) => alarm.wake(),
+            Ok(next) => self.enter(next, alarm),
             Err(_) => {}
         }
     }

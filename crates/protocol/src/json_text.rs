@@ -1,6 +1,8 @@
 //! JSON as text: compaction and checks of what was parsed already, escapes of strings.
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2};
+
 use crate::{Code, Problem};
 
 /// Arrays and objects inside one another, at most.
@@ -15,12 +17,14 @@ pub const DEPTH: usize = 64;
 pub(crate) fn compact(json: &str) -> Result<Vec<u8>, Problem> {
     let bytes = json.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
-    let (mut at, mut depth) = (0, 0_usize);
+    // What stands between two pieces of whitespace is copied at once.
+    let (mut at, mut copied, mut depth) = (0, 0, 0_usize);
     while let Some(&byte) = bytes.get(at) {
-        let end = match byte {
+        at = match byte {
             b' ' | b'\t' | b'\n' | b'\r' => {
-                at += 1;
-                continue;
+                out.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
+                copied = at + 1;
+                at + 1
             }
             b'"' => string_end(bytes, at).ok_or_else(lone_surrogate)?,
             b'-' | b'0'..=b'9' => number_end(json, at)?,
@@ -37,9 +41,8 @@ pub(crate) fn compact(json: &str) -> Result<Vec<u8>, Problem> {
             }
             _ => at + 1,
         };
-        out.extend_from_slice(bytes.get(at..end).unwrap_or_default());
-        at = end;
     }
+    out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
     Ok(out)
 }
 
@@ -62,11 +65,11 @@ pub(crate) fn not_finite() -> Problem {
 pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
-        match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' if bytes.get(at + 1) == Some(&b'u') => at = unicode_escape(bytes, at)?.1,
-            b'\\' => at += 2,
-            _ => at += 1,
+        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes.get(at + 1) {
+            _ if bytes.get(at) == Some(&b'"') => return Some(at + 1),
+            Some(b'u') => at = unicode_escape(bytes, at)?.1,
+            _ => at += 2,
         }
     }
 }
@@ -106,7 +109,7 @@ fn number_end(json: &str, start: usize) -> Result<usize, Problem> {
 /// The content of a string with its quotes, as a parser accepted it; none when it holds half of a surrogate pair.
 pub(crate) fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    let Some(first) = inner.find('\\') else { return Some(Cow::Borrowed(inner)) };
+    let Some(first) = memchr(b'\\', inner.as_bytes()) else { return Some(Cow::Borrowed(inner)) };
     let mut text = String::with_capacity(inner.len());
     text.push_str(inner.get(..first)?);
     let mut at = first;
@@ -141,9 +144,15 @@ pub(crate) fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    let escaped = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    // Without an early end the compiler looks at many bytes at once; almost no text has any.
+    if !bytes.iter().fold(false, |any, &byte| any | escaped(byte)) {
+        out.extend_from_slice(bytes);
+        return out.push(b'"');
+    }
     let mut plain = 0;
     for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if !escaped(byte) {
             continue;
         }
         out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());

@@ -47,10 +47,15 @@ impl Liveness {
         if self.stalled_at == NEVER { self.next.min(self.silent_until) } else { self.stalled_at }
     }
 
+    /// Bytes came in.
+    pub(crate) fn received(&mut self) {
+        self.silent_until = NEVER;
+    }
+
     pub(crate) fn sign(&mut self, now: u64, sign: Sign, limits: &Limits) {
         let blocked = self.stalled_at != NEVER;
         match sign {
-            Sign::Received => self.silent_until = NEVER,
+            Sign::Received => self.received(),
             Sign::Accepted if blocked => {
                 self.stalled_at = after(now, limits.stall_ms);
                 self.silent_until = NEVER;

@@ -142,7 +142,9 @@ impl Session {
 
     /// The driver saw a sign of life, or none.
     pub fn handle_sign(&mut self, now: Now, sign: Sign) {
-        if !self.closed {
+        if sign == Sign::Received {
+            self.live.received();
+        } else if !self.closed {
             let limits = self.rules.limits();
             self.live.sign(self.timeline.micros(now), sign, &limits);
         }
@@ -198,9 +200,15 @@ impl Session {
 
     /// False while so many commands wait or are unanswered that no more should be read. Nothing that comes all the same is lost.
     pub fn wants_input(&self) -> bool {
+        if self.closed {
+            return false;
+        }
+        // Almost always nothing waits, and the limits need not be asked for.
+        if self.unanswered() == 0 {
+            return true;
+        }
         let limits = self.rules.limits();
-        !self.closed
-            && self.waiting as usize + self.calls.len() < limits.pending_commands.max(1)
+        self.waiting as usize + self.calls.len() < limits.pending_commands.max(1)
             && self.waiting_bytes < 16 * limits.message_bytes.max(4096) as u64
     }
 

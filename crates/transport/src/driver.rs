@@ -145,6 +145,7 @@ impl<I: Io> Driver<I> {
 
     /// Reads while there is something and the link wants it. True when something was read; an error when the connection has ended.
     fn read_some(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let _gathering = self.link.gather();
         SCRATCH.with_borrow_mut(|scratch| {
             let mut any = false;
             for _ in 0..READS {

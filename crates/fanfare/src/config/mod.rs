@@ -126,9 +126,9 @@ impl Config {
 
     /// The namespace of a channel: that of the part before the first `:`, if it has a table, else `default`.
     pub fn namespace(&self, channel: &str) -> Option<&Namespace> {
-        channel
-            .split_once(':')
-            .and_then(|(name, _)| self.namespaces.get(name))
+        // Asked several times for each message: a search by bytes is the quickest in so short a text.
+        let end = channel.bytes().position(|byte| byte == b':');
+        end.and_then(|end| self.namespaces.get(channel.get(..end)?))
             .or_else(|| self.namespaces.get(namespaces::DEFAULT))
     }
 

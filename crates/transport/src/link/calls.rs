@@ -3,7 +3,6 @@ use std::{
     future::Future,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use fanfare_broker::Append;
@@ -43,6 +42,10 @@ pub(super) enum Answer {
 
 impl Link {
     pub(super) fn call(&mut self, at: Now, call: HubCall) {
+        // The one that comes by the thousand.
+        if let HubCall::Publish { ticket, publish, author } = call {
+            return self.publish(at, Waiting { ticket, publish, author });
+        }
         let hub = self.node.hub.clone();
         let connection = self.connection.clone();
         match call {
@@ -63,9 +66,7 @@ impl Link {
                 self.limits.remove(&channel);
                 hub.unsubscribe(&connection, &channel);
             }
-            HubCall::Publish { ticket, publish, author } => {
-                self.publish(at, Waiting { ticket, publish, author })
-            }
+            HubCall::Publish { .. } => {}
             HubCall::History { .. } | HubCall::Members { .. } => {
                 self.pages.push_back(call);
                 self.next_page();
@@ -209,7 +210,7 @@ impl Link {
         }
         let Waiting { ticket, publish, author } = waiting;
         let channel = publish.channel.clone();
-        let begun = Instant::now();
+        let begun = at.mono;
         match self.node.hub.publish(append(*publish, author, at.unix_ms)).now() {
             Ok(result) => {
                 self.node.hub.counters().publish_us.record(begun.elapsed().as_micros() as u64);

@@ -15,7 +15,7 @@ use std::{
 };
 
 use fanfare_broker::Budget;
-use fanfare_hub::{Connection, Notice, Socket, unix_ms};
+use fanfare_hub::{Connection, Gathering, Notice, Socket, unix_ms};
 use fanfare_protocol::{
     ChannelName, Command, Cursor, Format, Position, Problem, Ref, Request, options::SubscribeRequest,
 };
@@ -75,6 +75,8 @@ pub(crate) struct Link {
     deciding: bool,
     visits: Option<Box<Visits>>,
     armed: Option<Instant>,
+    /// The time of this turn, read once.
+    at: Now,
     /// Output waits for the socket.
     blocked: bool,
     /// Bytes that had stood in a stream's own buffer went out since this was last asked.
@@ -137,6 +139,7 @@ impl Link {
             deciding: false,
             visits: None,
             armed: None,
+            at,
             blocked: false,
             progressed: false,
             since: at.unix_ms,
@@ -211,19 +214,24 @@ impl Link {
         self.congested.is_none()
             && self.waiting.len() < 64
             && self.visits.as_ref().is_none_or(|visits| visits.have_room())
-            && self.session.wants_input()
             && self.pages.len() < PAGES
+            && self.session.wants_input()
             && self.connection.accepts(self.control_limit)
     }
 
     /// Bytes came in.
     pub fn received(&mut self) {
-        self.session.handle_sign(now(), Sign::Received);
+        self.session.handle_sign(self.at, Sign::Received);
     }
 
-    /// A frame's commands.
+    /// Lets the rounds of what is published wait until what is returned is dropped: what one read brings goes out together.
+    pub fn gather(&self) -> Gathering {
+        self.node.hub.gather()
+    }
+
+    /// A frame's commands, in the turn that [`Link::drive`] began.
     pub fn commands(&mut self, frame: &[u8]) {
-        let at = now();
+        let at = self.at;
         match self.format.decode(frame) {
             Ok(requests) => {
                 for request in requests {
@@ -249,6 +257,7 @@ impl Link {
     /// Does everything that can be done without waiting.
     pub fn drive(&mut self, cx: &mut Context<'_>) {
         let at = now();
+        self.at = at;
         self.connection.register_in(cx);
         for notice in self.connection.take_notices() {
             let event = match notice {

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use fanfare_hub::{Fetch, Fetched, Notice, Pumped, TURN_WRITES, unix_ms};
+use fanfare_hub::{Fetch, Fetched, Notice, Pumped, TURN_WRITES};
 use fanfare_protocol::Problem;
 use fanfare_session::Sign;
 
-use super::{Link, now};
+use super::Link;
 
 /// How long a reader waits before a broker that did not answer is asked again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -40,15 +40,15 @@ impl Link {
         self.progressed |= progress;
         if waits != self.blocked {
             self.blocked = waits;
-            self.session.handle_sign(now(), if waits { Sign::Blocked } else { Sign::Drained });
+            self.session.handle_sign(self.at, if waits { Sign::Blocked } else { Sign::Drained });
         }
         if waits {
             self.connection.stalled();
         }
         if waits && self.take_accepted() {
-            self.session.handle_sign(now(), Sign::Accepted);
+            self.session.handle_sign(self.at, Sign::Accepted);
         }
-        self.arm(now());
+        self.arm(self.at);
     }
 
     /// Whether the socket took bytes since this was last asked.
@@ -74,7 +74,7 @@ impl Link {
                 // While the broker is asked for one reader, control frames still go out.
                 Poll::Pending => {
                     let writes = if self.catch_up.is_some() { 0 } else { TURN_WRITES };
-                    self.connection.pump(unix_ms(), writes, write)
+                    self.connection.pump(self.at.unix_ms, writes, write)
                 }
             };
             match pumped {
@@ -113,7 +113,7 @@ impl Link {
     ) -> Option<Pumped> {
         match caught_up {
             CaughtUp::Fetched(fetch, Ok(fetched)) => {
-                Some(self.connection.fetched(unix_ms(), &fetch, fetched, write))
+                Some(self.connection.fetched(self.at.unix_ms, &fetch, fetched, write))
             }
             CaughtUp::Fetched(fetch, Err(problem)) => {
                 tracing::warn!(channel = %fetch.channel, %problem, "a reader waits for the broker");

@@ -1,14 +1,27 @@
 //! A TCP socket.
 use std::{
-    io,
+    io::{self, Read},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use fanfare_hub::Socket;
-use tokio::net::TcpStream;
+use socket2::SockRef;
+use tokio::{io::Interest, net::TcpStream};
 
 use super::Io;
+
+/// Whether the system tells that bytes have come, and not that there are some (epoll and kqueue, as tokio uses them): then a read that did not
+/// fill its buffer took all there was, and need not be repeated to learn that.
+const TELLS_EDGES: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+));
 
 /// A TCP socket, shared with rounds.
 pub(crate) struct Tcp(Arc<TcpStream>);
@@ -35,9 +48,20 @@ impl Io for Tcp {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
+            let mut taken = None;
+            let done = self.0.try_io(Interest::READABLE, || {
+                let n = (&mut &*SockRef::from(&*self.0)).read(buffer)?;
+                if TELLS_EDGES && n > 0 && n < buffer.len() {
+                    taken = Some(n);
+                    // Takes the readiness back: what comes from here on is told anew, and nobody asks before that.
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(n)
+            });
+            match (taken, done) {
+                (Some(n), _) => return Poll::Ready(Ok(n)),
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (None, done) => return Poll::Ready(done),
             }
         }
     }
@@ -59,6 +83,6 @@ impl Io for Tcp {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(socket2::SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write))
     }
 }
