@@ -1,7 +1,7 @@
 //! What a CONNECT comes to: who the client is, and whether it goes on from where it was interrupted.
 use std::{sync::Arc, time::Duration};
 
-use fanfare_dialect_socketio::{Layout, Offset, json};
+use fanfare_dialect_socketio::{Layout, Offset, json, ring::Ring};
 use fanfare_hub::unix_ms;
 use fanfare_protocol::{Code, Identity, Problem, Right, SessionId, Start};
 use http::request::Parts;
@@ -17,6 +17,8 @@ use crate::{access, node::Node, plan::check_room, query};
 pub(super) struct Admitted {
     pub identity: Arc<Identity>,
     pub core: Arc<Core>,
+    /// Whose turn it is to serve the client.
+    pub turn: u64,
     /// Where it goes on; none: it begins.
     pub resumed: Option<Vec<Place>>,
 }
@@ -55,8 +57,9 @@ pub(super) async fn admit(
         && let Some(pid) = said("pid")
     {
         let offset = said("offset").and_then(|offset| offset.parse().ok());
-        if let Some((core, resumed)) = go_on(node, settings, &identity, namespace, &pid, offset).await? {
-            return Ok(Admitted { identity, core, resumed: Some(resumed) });
+        if let Some((core, turn, resumed)) = go_on(node, settings, &identity, namespace, &pid, offset).await?
+        {
+            return Ok(Admitted { identity, core, turn, resumed: Some(resumed) });
         }
     }
     let session = match query::one(parts.uri.query(), "session")? {
@@ -65,10 +68,10 @@ pub(super) async fn admit(
     };
     let pid = if settings.recovery { Some(new_id()?) } else { None };
     let core = Core::new(new_id()?, pid, namespace.clone(), session, identity.user.clone());
-    Ok(Admitted { identity, core, resumed: None })
+    Ok(Admitted { identity, core, turn: 0, resumed: None })
 }
 
-type Resumed = (Arc<Core>, Vec<Place>);
+type Resumed = (Arc<Core>, u64, Vec<Place>);
 
 /// Where an interrupted client goes on; none when it begins anew: never with a silent hole.
 async fn go_on(
@@ -84,7 +87,7 @@ async fn go_on(
     if core.namespace != *namespace || core.user != identity.user {
         return Ok(None);
     }
-    core.supersede();
+    let turn = core.supersede();
     let Some(resumed) = core.resume(received.as_ref()) else {
         node.socketio.pids.remove(&node.hub, &core);
         return Ok(None);
@@ -100,5 +103,11 @@ async fn go_on(
             return Ok(None);
         }
     }
-    Ok(Some((core, resumed)))
+    // What it has received is now said by the places alone.
+    let mut ring = Ring::default();
+    resumed.iter().for_each(|place| ring.join(&place.channel, place.at));
+    if !core.begins_at(turn, ring) {
+        return Err(Problem::new(Code::Unavailable, "another connection goes on in the place of this one"));
+    }
+    Ok(Some((core, turn, resumed)))
 }

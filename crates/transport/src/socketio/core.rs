@@ -57,6 +57,10 @@ struct Live {
 
 #[derive(Default)]
 struct Kept {
+    /// Who may serve the client: the connection that came last.
+    turn: u64,
+    /// What that connection sends. One that was superseded keeps its own, which nobody reads.
+    ring: Arc<Mutex<Ring>>,
     rooms: BTreeMap<ChannelName, Room>,
     entered: BTreeMap<ChannelName, Data>,
     requests: BTreeMap<u64, Request>,
@@ -81,7 +85,6 @@ pub(super) struct Core {
     pub session: SessionId,
     pub client: ClientId,
     pub user: Option<Arc<str>>,
-    pub ring: Arc<Mutex<Ring>>,
     kept: Mutex<Kept>,
 }
 
@@ -94,23 +97,40 @@ impl Core {
         user: Option<Arc<str>>,
     ) -> Arc<Self> {
         let client = session.client();
-        Arc::new(Self {
-            sid,
-            pid,
-            namespace,
-            session,
-            client,
-            user,
-            ring: Arc::default(),
-            kept: Mutex::default(),
-        })
+        Arc::new(Self { sid, pid, namespace, session, client, user, kept: Mutex::default() })
     }
 
-    /// A connection serves the client from now on.
-    pub fn is_live(&self, handle: &Arc<Handle>, connections: Vec<Arc<Connection>>) {
+    /// A connection serves the client from now on. False when another has come meanwhile.
+    pub fn is_live(&self, handle: &Arc<Handle>, connections: Vec<Arc<Connection>>, turn: u64) -> bool {
         let mut kept = self.kept.lock();
+        if kept.turn != turn {
+            return false;
+        }
         kept.live = Some(Live { handle: Arc::downgrade(handle), connections });
         kept.gone_at = None;
+        true
+    }
+
+    /// Another connection of the hub serves it too.
+    pub fn also_lives(&self, connection: &Arc<Connection>) {
+        if let Some(live) = &mut self.kept.lock().live {
+            live.connections.push(connection.clone());
+        }
+    }
+
+    /// What is sent to it in which order.
+    pub fn ring(&self) -> Arc<Mutex<Ring>> {
+        self.kept.lock().ring.clone()
+    }
+
+    /// What is known before anything is sent. False when another connection has come meanwhile.
+    pub fn begins_at(&self, turn: u64, ring: Ring) -> bool {
+        let mut kept = self.kept.lock();
+        let is_its_turn = kept.turn == turn;
+        if is_its_turn {
+            kept.ring = Arc::new(Mutex::new(ring));
+        }
+        is_its_turn
     }
 
     /// Its connection was lost. False when another has taken over.
@@ -125,19 +145,25 @@ impl Core {
     }
 
     /// Nothing more is written to whatever connection the client had: what it was sent does not change any more.
-    pub fn supersede(&self) {
-        let live = self.kept.lock().live.take();
+    /// The turn of whoever takes over.
+    pub fn supersede(&self) -> u64 {
+        let (live, turn) = {
+            let mut kept = self.kept.lock();
+            kept.turn += 1;
+            (kept.live.take(), kept.turn)
+        };
         if let Some(live) = live {
             live.connections.iter().for_each(|connection| connection.finish());
             if let Some(handle) = live.handle.upgrade() {
                 handle.tell(Told::Superseded);
             }
         }
+        turn
     }
 
     /// What the client read, each from where it had not received it; none when that cannot be told.
     pub fn resume(&self, received: Option<&Offset>) -> Option<Vec<Place>> {
-        let places = self.ring.lock().resume(received)?;
+        let places = self.ring().lock().resume(received)?;
         let kept = self.kept.lock();
         if kept.ambiguous {
             return None;
@@ -169,9 +195,9 @@ impl Core {
         (kept.is_recorded, kept.is_stale, kept.gone_at) = (true, false, Some(Instant::now()));
     }
 
-    /// Another channel is read from where it begins.
-    pub fn begun(&self, channel: &str, after: Position) {
-        self.ring.lock().join(channel, after);
+    /// Another channel is read from where it begins, by the connection whose ring this is.
+    pub fn begun(&self, ring: &Mutex<Ring>, channel: &str, after: Position) {
+        ring.lock().join(channel, after);
         self.kept.lock().is_stale = true;
     }
 
@@ -198,7 +224,7 @@ impl Core {
         let mut kept = self.kept.lock();
         kept.is_stale |= kept.rooms.remove(channel).is_some();
         drop(kept);
-        self.ring.lock().leave(channel);
+        self.ring().lock().leave(channel);
     }
 
     /// How many channels are read in a layout.

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use fanfare_dialect_socketio::{Kind, Layout, Wire};
+use fanfare_dialect_socketio::{Kind, Layout, Wire, ring::Ring};
 use fanfare_hub::Connection;
 use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Problem, SubscribeOptions};
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ use crate::{
 
 pub(super) struct SocketPeer {
     pub core: Arc<Core>,
+    pub ring: Arc<Mutex<Ring>>,
     pub node: Arc<Node>,
     pub handle: Weak<Handle>,
     /// What reads rooms.
@@ -56,7 +57,7 @@ impl Peer for SocketPeer {
 
     fn join(&self, channel: ChannelName) -> Later<Result<(), Problem>> {
         let (core, node, connection) = (self.core.clone(), self.node.clone(), self.connection.clone());
-        let held = self.held.clone();
+        let (held, ring) = (self.held.clone(), self.ring.clone());
         Box::pin(async move {
             if core.layout_of(&channel) == Some(Layout::Rooms) {
                 return Ok(());
@@ -70,7 +71,7 @@ impl Peer for SocketPeer {
             core.reads(&channel, Room { layout: Layout::Rooms, options: options.clone() });
             let begun = node.hub.subscribe(&connection, &channel, &options, None).await;
             let begun = begun.inspect_err(|_| core.reads_no_more(&channel))?;
-            core.begun(&channel, begun.after);
+            core.begun(&ring, &channel, begun.after);
             let mut held_now = held.lock();
             match &mut *held_now {
                 Some(held) => held.push(channel),

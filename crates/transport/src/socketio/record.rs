@@ -76,7 +76,7 @@ fn name_of(text: &str) -> Option<ChannelName> {
 /// moments costs a client its recovery, no message.
 pub(super) fn write(hub: &Hub, core: &Core, is_whole: bool) {
     let Some(pid) = &core.pid else { return };
-    let (saved, runs) = core.ring.lock().save();
+    let (saved, runs) = core.ring().lock().save();
     let rooms = core.rooms();
     let channels = saved.into_iter().map(|Saved { name, epoch, start, last }| {
         let room = rooms.get(&*name);
@@ -172,7 +172,7 @@ fn core_of(message: &Message) -> Option<Arc<Core>> {
     }
     let mut ring = Ring::restore(saved, &record.runs, record.whole);
     left.iter().for_each(|name| ring.leave(name));
-    *core.ring.lock() = ring;
+    core.begins_at(0, ring);
     for (channel, data) in record.members {
         core.is_member(&name_of(&channel)?, Some(&Data::from_json(data.get().as_bytes()).ok()?));
     }

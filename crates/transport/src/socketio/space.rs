@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use fanfare_dialect_socketio::{Input, Kind, Layout, Parser, Wire, contract, json, wire};
+use fanfare_dialect_socketio::{Input, Kind, Layout, Parser, Wire, contract, json, ring::Ring, wire};
 use fanfare_protocol::{
     Args, ChannelName, Code, Command, EventName, Format, Identity, Position, Problem, Ref, Request,
     SubscribeOptions, command::Token, options::SubscribeRequest,
@@ -41,13 +41,14 @@ static LANES: AtomicU64 = AtomicU64::new(1);
 /// Hears what happens to a lane's session.
 struct Watch {
     core: Arc<Core>,
+    ring: Arc<Mutex<Ring>>,
     is_main: bool,
     over: Mutex<Option<Problem>>,
 }
 
 impl Dialect for Watch {
     fn begun(&self, channel: &ChannelName, after: Position) {
-        self.core.begun(channel, after);
+        self.core.begun(&self.ring, channel, after);
     }
 
     fn over(&self, problem: &Problem) {
@@ -87,6 +88,7 @@ struct Call {
 /// A namespace that a client is in.
 pub(super) struct Space {
     pub core: Arc<Core>,
+    ring: Arc<Mutex<Ring>>,
     ground: Arc<Ground>,
     identity: Arc<Identity>,
     /// The first stands for the client in lists, and tells it everything but messages.
@@ -102,9 +104,17 @@ pub(super) struct Space {
 }
 
 impl Space {
-    pub fn new(ground: Arc<Ground>, core: Arc<Core>, identity: Arc<Identity>, handle: &Arc<Handle>) -> Self {
+    /// None when another connection of the client has come meanwhile.
+    pub fn new(
+        ground: Arc<Ground>,
+        core: Arc<Core>,
+        identity: Arc<Identity>,
+        handle: &Arc<Handle>,
+        turn: u64,
+    ) -> Option<Self> {
         let knows = ground.node.application().is_some_and(|application| application.knows(&core.namespace));
         let mut space = Self {
+            ring: core.ring(),
             core,
             ground,
             identity,
@@ -121,6 +131,7 @@ impl Space {
         if knows {
             space.peer = Some(Arc::new(SocketPeer {
                 core: space.core.clone(),
+                ring: space.ring.clone(),
                 node: space.ground.node.clone(),
                 handle: Arc::downgrade(handle),
                 connection: connection.clone(),
@@ -128,8 +139,7 @@ impl Space {
                 held: Arc::new(Mutex::new(Some(Vec::new()))),
             }));
         }
-        space.core.is_live(handle, vec![connection]);
-        space
+        space.core.is_live(handle, vec![connection], turn).then_some(space)
     }
 
     fn wire(&self, layout: Layout) -> Wire {
@@ -147,6 +157,7 @@ impl Space {
             Some(at) => at,
             None => {
                 let lane = self.open(layout);
+                self.core.also_lives(&lane.link.connection);
                 self.lanes.push(lane);
                 self.lanes.len() - 1
             }
@@ -159,7 +170,7 @@ impl Space {
         let Ground { node, mux, parts, .. } = &*self.ground;
         let id = LANES.fetch_add(1, Ordering::Relaxed);
         let recovers = self.core.pid.is_some();
-        let ring = recovers.then(|| self.core.ring.clone());
+        let ring = recovers.then(|| self.ring.clone());
         let plan = Plan {
             transport: Transport::SocketIo,
             format: Format::Json,
@@ -179,6 +190,7 @@ impl Space {
         let mut link = Link::open(node, plan, Box::new(LaneSocket { mux: mux.clone(), lane: id, ring }));
         let watch = Arc::new(Watch {
             core: self.core.clone(),
+            ring: self.ring.clone(),
             is_main: self.lanes.is_empty(),
             over: Mutex::default(),
         });
@@ -264,7 +276,7 @@ impl Space {
                 let mut options = room.options;
                 options.start.since = Some(at);
                 let begun = peer.node.hub.subscribe(&peer.connection, &channel, &options, None).await?;
-                peer.core.begun(&channel, begun.after);
+                peer.core.begun(&peer.ring, &channel, begun.after);
                 if let Some(held) = &mut *peer.held.lock() {
                     held.push(channel);
                 }
@@ -439,7 +451,7 @@ impl Space {
         let mut all = Wrote::Enough;
         for n in order {
             let mux = self.ground.mux.clone();
-            let ring = self.core.ring.clone();
+            let ring = self.ring.clone();
             let Some(lane) = self.lanes.get_mut(n) else { continue };
             let (id, recovers) = (lane.id, lane.recovers);
             let wrote = lane

@@ -160,15 +160,17 @@ impl Spaces {
         self.entering.push(Entering::Admission(namespace, auth, admission));
     }
 
-    fn admitted(&mut self, auth: Option<Box<str>>, admitted: Admitted) {
-        let Admitted { identity, core, resumed } = admitted;
+    fn admitted(&mut self, auth: Option<Box<str>>, admitted: Admitted) -> Result<(), Ending> {
+        let Admitted { identity, core, turn, resumed } = admitted;
         let ground = Arc::new(Ground {
             node: self.node.clone(),
             mux: self.mux.clone(),
             parts: self.parts.clone(),
             parser: self.parser(),
         });
-        let space = Space::new(ground, core.clone(), identity.clone(), &self.handle);
+        // Else another connection of the client has come meanwhile.
+        let space =
+            Space::new(ground, core.clone(), identity.clone(), &self.handle, turn).ok_or(Ending::Fault)?;
         let rejoined = space.rejoin(resumed.as_deref().unwrap_or_default());
         let entered = match (self.node.application(), &space.peer) {
             (Some(application), Some(peer)) => {
@@ -194,6 +196,7 @@ impl Spaces {
             }
         });
         self.entering.push(Entering::Decision(Box::new(space), resumed, decision));
+        Ok(())
     }
 
     fn entered(&mut self, mut space: Space, visit: Option<Arc<dyn Visit>>, resumed: Resumed) {
@@ -277,7 +280,7 @@ impl Spaces {
                     };
                     let Entering::Admission(namespace, auth, _) = self.entering.remove(n) else { continue };
                     match result {
-                        Ok(admitted) => self.admitted(auth, admitted),
+                        Ok(admitted) => self.admitted(auth, admitted)?,
                         Err(problem) => self.refused(&namespace, problem)?,
                     }
                 }
