@@ -7,6 +7,7 @@ mod bench_rivals;
 mod browser;
 mod crash;
 mod demos;
+mod figures;
 mod gates;
 mod generate;
 mod sdk;
@@ -40,6 +41,7 @@ cargo xtask COMMAND
   browser             the SDK's tests in real pages, and every demo; needs Chromium too (CHROMIUM_BIN, or in PATH)
   socketio            the unmodified socket.io-client, the official suites' checks and every fault by hand; needs Node.js 20
   crash [KILLS SEED]  the disk log under kill -9 (200 times), power cuts and damaged ends
+  figures DIR [ROW...]  the disk log in a directory of a disk: each figure beside what is asked and its base
   bench-rivals        Fanfare beside other servers, in turns, into docs/performance.md (`--help` tells more)
   help                this text
 ";
@@ -75,6 +77,7 @@ fn run(args: &[String]) -> Result<(), String> {
         "autobahn" => autobahn::run(&root, rest),
         "bench-rivals" => bench_rivals::run(&root, rest),
         "crash" => crash::run(&root, rest),
+        "figures" => figures::run(&root, rest),
         "gates" => gates::run(&root, rest),
         "generate" => generate::write(&root),
         "demos" => demos::build(&root),

@@ -1,5 +1,5 @@
 //! The log's figures on this machine's disk, each beside what was asked of it and beside its base, taken in the same run:
-//! `cargo run --release -p fanfare-broker-disk --example figures -- DIRECTORY [ROW...]`.
+//! `cargo xtask figures DIRECTORY [ROW...]`.
 //!
 //! ROW is `commits`, `reads`, `channels` or `log`; all of them if absent, which takes three minutes and 2 GB of the directory. Compare with the
 //! base beside a row; wall-clock figures of a machine that does other things are worth nothing.
