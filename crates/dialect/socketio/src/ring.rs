@@ -8,8 +8,11 @@ use fanfare_protocol::{Epoch, Position};
 
 use crate::Offset;
 
-/// Entries at most. Successive events of one channel are one entry.
-pub const ENTRIES: usize = 1024;
+/// Entries at most: as many as there can be events of changing channels between the server and a client that lags, in the buffers on the way.
+/// Successive events of one channel are one entry.
+pub const ENTRIES: usize = 8192;
+/// Entries that are saved at most, the newest.
+const SAVED: usize = 1024;
 /// Channels remembered at most, left ones included.
 const CHANNELS: usize = 1024;
 
@@ -78,7 +81,8 @@ impl Ring {
             start: channel.start,
             last: channel.last,
         });
-        let runs = self.runs.iter().map(|run| [run.channel.into(), run.from, run.to]);
+        let newest = self.runs.iter().skip(self.runs.len().saturating_sub(SAVED));
+        let runs = newest.map(|run| [run.channel.into(), run.from, run.to]);
         (channels.collect(), runs.collect())
     }
 
