@@ -165,7 +165,7 @@ impl Peer {
                 }
                 scratch.resize(scratch.len() * 2, 0);
             }
-            let room = scratch.len().min(kept + limit.saturating_sub(total).max(1));
+            let room = scratch.len().min(kept.saturating_add(limit.saturating_sub(total).max(1)));
             let Some(space) = scratch.get_mut(kept..room) else { return Ok(total) };
             let read = match link.read(space) {
                 Ok(0) => return Err(Ended::Eof),

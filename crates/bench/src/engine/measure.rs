@@ -33,6 +33,7 @@ impl Engine<'_> {
         let rss_start = self.processes.rss();
         let cpu_start = self.processes.cpu();
         let connecting = self.connect_all()?;
+        let connected = self.ready as f64;
         let cpu_connecting = self.processes.cpu() - cpu_start;
         self.rest(self.settings.settle)?;
         let rss_idle = self.processes.rss();
@@ -79,7 +80,7 @@ impl Engine<'_> {
                 after: rss_after,
             }),
             connect_seconds: connecting.as_secs_f64(),
-            connections_per_s: per(self.ready as f64, connecting.as_secs_f64()),
+            connections_per_s: per(connected, connecting.as_secs_f64()),
             ready_after_ms: after.1,
             checks,
             stalls: self.stalls,

@@ -9,6 +9,9 @@ use crate::track::{Faults, Seen, Track};
 use crate::wire::websocket::Opcode;
 use crate::wire::{Framing, Unit};
 
+/// In a unit of many lines: a stamp that ends behind this has more before it than its own message's beginning.
+const MESSAGE_BEGINS: usize = 200;
+
 /// One reader.
 pub struct Reader {
     /// Its connection.
@@ -154,15 +157,24 @@ impl Reader {
         replies: &mut Vec<Reply>,
         news: &mut News,
     ) -> Result<(), Ended> {
-        let Some((stamp, mut end)) = tally.seeker.first(data, &mut self.hint) else {
-            return self.heard(adapter, tally, data, replies, news);
-        };
-        self.stamp(tally, stamp.lane, stamp.seq, now);
-        if !single {
-            while let Some((stamp, next)) = tally.seeker.next(data, end) {
-                self.stamp(tally, stamp.lane, stamp.seq, now);
-                end = next;
+        if single {
+            let Some((stamp, _)) = tally.seeker.first(data, &mut self.hint) else {
+                return self.heard(adapter, tally, data, replies, news);
+            };
+            self.stamp(tally, stamp.lane, stamp.seq, now);
+            return Ok(());
+        }
+        // Several messages, and before them perhaps what a subscription began with, a line each.
+        let mut next = tally.seeker.next(data, 0);
+        let words = next.map_or(data.len(), |(_, end)| end);
+        if self.waits > 0 || next.is_none() || words > MESSAGE_BEGINS {
+            for line in data.get(..words).unwrap_or_default().split(|&byte| byte == b'\n') {
+                self.heard(adapter, tally, line, replies, news)?;
             }
+        }
+        while let Some((stamp, end)) = next {
+            self.stamp(tally, stamp.lane, stamp.seq, now);
+            next = tally.seeker.next(data, end);
         }
         Ok(())
     }
