@@ -157,7 +157,6 @@ test("presence is one, whoever asks", async () => {
 test("two namespaces on one connection are two clients on one socket", async () => {
   const main = await connected({ forceNew: true });
   const chat = main.io.socket("/chat");
-  chat.connect();
   await event(chat, "connect");
   assert.notEqual(chat.id, main.id);
   await ask(chat, "subscribe", "lobby");
