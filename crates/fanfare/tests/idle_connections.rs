@@ -80,8 +80,7 @@ fn an_idle_connection_holds_no_more_than_it_did() {
         let all = [Right::Subscribe, Right::Publish].into_iter().collect();
         Fanfare::builder().default_namespace(move |n| n.anonymous = all).build().unwrap()
     };
-    let serving = fanfare.clone();
-    runtime.spawn(async move { serving.serve(listener).await });
+    runtime.spawn(async move { fanfare.serve(listener).await });
     for (transport, target, until, limit) in TRANSPORTS {
         let mut target = target.to_owned();
         if transport == "poll" {
