@@ -25,8 +25,8 @@ use crate::steps::Outcome;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test [STEP...]      everything CI checks: fmt, tidy, demos, clippy, wasm, test, gates, races, scenarios, sdk, browser,
-                      deny.
+  test [STEP...]      everything CI checks: fmt, tidy, demos, clippy, wasm, test, gates, races, scenarios, sdk,
+                      socketio, deny.
                       Names select steps; with none, all of them run.
   tidy                the rules of this repository that rustc and clippy do not know:
                       pure crates stay pure, dependency arrows run one way, files stay

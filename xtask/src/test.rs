@@ -5,7 +5,6 @@
 use std::path::Path;
 use std::process::Output;
 
-use crate::browser;
 use crate::demos;
 use crate::gates;
 use crate::sdk;
@@ -27,7 +26,6 @@ const STEPS: &[Step] = &[
     Step { name: "scenarios", body: scenarios },
     Step { name: "sdk", body: sdk::step },
     Step { name: "socketio", body: socketio::step },
-    Step { name: "browser", body: browser::step },
     Step { name: "deny", body: deny },
 ];
 
