@@ -217,9 +217,11 @@ fn break_down(
     }
     all.extend(syncing.fail(Health::Broken));
     shared.counters.refused.add(messages(&all));
+    // Before anybody is answered: who is refused for this finds everything refused for it.
+    let behind = shared.queue.break_down();
     let problem = broken();
     all.into_iter().for_each(|to_sync| refuse(to_sync.pending, &problem));
-    shared.queue.break_down().into_iter().for_each(|pending| take_back(shared, pending, false, &problem));
+    behind.into_iter().for_each(|pending| take_back(shared, pending, false, &problem));
 }
 
 fn messages(all: &[ToSync]) -> u64 {
