@@ -358,6 +358,10 @@ impl Space {
                     main.link.command(Request { reference: None, command });
                 }
             }
+            // Behind the subscription that came before it.
+            Command::Publish { publish, .. } => {
+                layout = self.core.layout_of(&publish.channel).unwrap_or(layout);
+            }
             Command::Enter { channel, data, .. } => {
                 self.core.is_member(channel, Some(data));
             }
