@@ -1,36 +1,23 @@
 //! The task of one connection: reads when it may, writes what its link has, ends cleanly.
 use std::{
-    cell::RefCell,
     future::Future,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use fanfare_hub::Notice;
 use fanfare_protocol::{Code, Format, Problem};
 use fanfare_websocket::{Decoder, Limits, Message, frame};
-use tokio::time::{Sleep, sleep};
 
 use crate::{
     arrival::Arrival,
     link::{Link, Wrote},
     node::Node,
     plan::{Plan, Transport},
-    socket::Io,
+    socket::{Io, Linger, READS, with_scratch},
 };
-
-/// Reads of one turn at most; then others have theirs.
-const READS: usize = 4;
-/// How long a closed connection's socket stays, so that the last frames arrive.
-const LINGER: Duration = Duration::from_secs(1);
-
-thread_local! {
-    /// Where sockets are read into: one buffer a worker, none a connection.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
-}
 
 /// What the client's bytes are.
 enum Input {
@@ -43,7 +30,7 @@ enum Input {
 enum Phase {
     Open,
     /// Everything was written: waiting for the other side to close.
-    Linger(Pin<Box<Sleep>>, bool),
+    Linger(Linger),
 }
 
 /// One connection.
@@ -58,7 +45,7 @@ pub(crate) struct Driver<I: Io> {
     held: usize,
     arrival: Arrival,
     /// Ends a connection that was closed and does not take its last frames.
-    closing: Option<Pin<Box<Sleep>>>,
+    closing: Option<Linger>,
 }
 
 impl<I: Io> Drop for Driver<I> {
@@ -146,7 +133,7 @@ impl<I: Io> Driver<I> {
     /// Reads while there is something and the link wants it. True when something was read; an error when the connection has ended.
     fn read_some(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let _gathering = self.link.gather();
-        SCRATCH.with_borrow_mut(|scratch| {
+        with_scratch(|scratch| {
             let mut any = false;
             for _ in 0..READS {
                 if !self.link.wants_input() {
@@ -172,29 +159,10 @@ impl<I: Io> Driver<I> {
     }
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Phase::Linger(deadline, shut) = &mut self.phase else { return Poll::Ready(()) };
-        if deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+        match &mut self.phase {
+            Phase::Open => Poll::Ready(()),
+            Phase::Linger(linger) => linger.poll(&mut self.io, cx),
         }
-        if !*shut {
-            match self.io.poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => *shut = true,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            // Bounded by the deadline: a client that floods is dropped with it.
-            for _ in 0..READS {
-                match self.io.poll_read(cx, scratch) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => {}
-                }
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
     }
 
     /// One turn; true when it must be taken again at once, None when the connection has ended.
@@ -218,7 +186,7 @@ impl<I: Io> Driver<I> {
                 Poll::Pending => waits = true,
             },
             Wrote::Finished => {
-                self.phase = Phase::Linger(Box::pin(sleep(LINGER)), false);
+                self.phase = Phase::Linger(Linger::new());
                 return Some(true);
             }
             Wrote::Dead => return None,
@@ -241,8 +209,7 @@ impl<I: Io> Driver<I> {
         if self.link.connection.is_open() {
             return false;
         }
-        let deadline = self.closing.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        deadline.as_mut().poll(cx).is_ready()
+        self.closing.get_or_insert_with(Linger::new).is_over(cx)
     }
 }
 

@@ -1,19 +1,38 @@
 //! Byte streams under a driver. Rounds write to TCP sockets and TLS connections directly; any other stream (HTTP/2, bodies of an HTTP server) is
 //! written by its driver alone.
+mod linger;
 mod stream;
 mod tcp;
 mod tls;
 
 use std::{
+    cell::RefCell,
     io,
     task::{Context, Poll},
 };
 
 use fanfare_hub::Socket;
 
+pub(crate) use linger::Linger;
 pub(crate) use stream::Stream;
 pub(crate) use tcp::Tcp;
 pub(crate) use tls::Tls;
+
+/// Reads of one turn at most, so that one connection does not keep a worker.
+pub(crate) const READS: usize = 4;
+
+thread_local! {
+    /// Where sockets are read into: one buffer a worker, none a connection.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
+}
+
+/// Lends this worker's buffer for reading.
+///
+/// # Panics
+/// When it is lent already.
+pub(crate) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| read(scratch))
+}
 
 /// What a driver needs of its byte stream.
 pub trait Io: Send + Unpin + 'static {

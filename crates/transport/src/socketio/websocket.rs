@@ -1,31 +1,20 @@
 //! A WebSocket that carries a session: frames in, and its end.
 use std::{
-    cell::RefCell,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use fanfare_broker::Budget;
 use fanfare_protocol::{Code, Problem};
 use fanfare_websocket::{Decoder, Limits, Message, frame};
-use tokio::time::{Sleep, sleep};
 
 use super::{engine::too_late, sessions::Upgraded, settings::SocketIoSettings};
-use crate::{arrival::Arrival, node::Node, socket::Io};
-
-/// How long a closed connection's socket stays, so that the last frames arrive.
-const LINGER: Duration = Duration::from_secs(1);
-/// Reads in one call, so that one connection does not keep a worker.
-const READS: usize = 4;
-
-thread_local! {
-    /// Where sockets are read into: one buffer a worker, none a connection.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 << 10]);
-}
+use crate::{
+    arrival::Arrival,
+    node::Node,
+    socket::{Io, Linger, READS, with_scratch},
+};
 
 /// What came.
 pub(super) enum Carried {
@@ -56,8 +45,7 @@ pub(crate) struct WebSocket {
     arrival: Arrival,
     /// Output waits for the client.
     pub waits: bool,
-    linger: Option<Pin<Box<Sleep>>>,
-    shut: bool,
+    linger: Option<Linger>,
 }
 
 impl WebSocket {
@@ -88,7 +76,6 @@ impl WebSocket {
             arrival: Arrival::default(),
             waits: false,
             linger: None,
-            shut: false,
         }
     }
 
@@ -129,7 +116,7 @@ impl WebSocket {
                     None => continue,
                 }
             }
-            let read = SCRATCH.with_borrow_mut(|scratch| {
+            let read = with_scratch(|scratch| {
                 self.io
                     .poll_read(cx, scratch)
                     .map_ok(|n| Bytes::copy_from_slice(scratch.get(..n).unwrap_or_default()))
@@ -175,34 +162,12 @@ impl WebSocket {
 
     /// Whether a closed connection has had its time for the last frames.
     pub fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        let deadline = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        deadline.as_mut().poll(cx).is_ready()
+        self.linger.get_or_insert_with(Linger::new).is_over(cx)
     }
 
     /// Everything was written: waits for the other side to close, not for long.
     pub fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_late(cx) {
-            return Poll::Ready(());
-        }
-        if !self.shut {
-            match self.io.poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => self.shut = true,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            for _ in 0..READS {
-                match self.io.poll_read(cx, scratch) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => {}
-                }
-            }
-            // Bounded by the deadline: a client that floods is dropped with it.
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
+        self.linger.get_or_insert_with(Linger::new).poll(&mut *self.io, cx)
     }
 }
 
