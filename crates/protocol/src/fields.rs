@@ -112,7 +112,7 @@ impl<'a> Raw<'a> {
     pub fn scalar(self) -> Scalar<'a> {
         match self {
             Raw::Json(text) => json_scalar(text),
-            Raw::Pack(bytes) => match Reader(bytes).next() {
+            Raw::Pack(bytes) => match Reader(bytes).token() {
                 Ok(Token::Nil) => Scalar::Null,
                 Ok(Token::Bool(value)) => Scalar::Bool(value),
                 Ok(Token::Int(n)) => Scalar::Int(n),
@@ -138,7 +138,7 @@ impl<'a> Raw<'a> {
             }
             Raw::Pack(bytes) => {
                 let mut reader = Reader(bytes);
-                let Ok(Token::Array(count)) = reader.next() else { return Err(None) };
+                let Ok(Token::Array(count)) = reader.token() else { return Err(None) };
                 let mut elements = Vec::new();
                 for _ in 0..(count as usize).min(LIST) {
                     elements.push(Raw::Pack(reader.raw().map_err(Some)?));
@@ -165,10 +165,10 @@ impl<'a> Raw<'a> {
             Raw::Json(text) => serde_json::from_str::<Pairs<'a>>(text).ok().map(|pairs| pairs.0),
             Raw::Pack(bytes) => {
                 let mut reader = Reader(bytes);
-                let Ok(Token::Map(count @ 0..=PAIRS)) = reader.next() else { return None };
+                let Ok(Token::Map(count @ 0..=PAIRS)) = reader.token() else { return None };
                 let mut pairs = Vec::new();
                 for _ in 0..count {
-                    let (Ok(Token::Text(name)), Ok(Token::Text(value))) = (reader.next(), reader.next())
+                    let (Ok(Token::Text(name)), Ok(Token::Text(value))) = (reader.token(), reader.token())
                     else {
                         return None;
                     };
@@ -277,10 +277,10 @@ impl<'a> Fields<'a> {
                 .map_err(|_| if text.starts_with('{') { not_json() } else { not_an_object() }),
             Raw::Pack(bytes) => {
                 let mut reader = Reader(bytes);
-                let Token::Map(count) = reader.next()? else { return Err(not_an_object()) };
+                let Token::Map(count) = reader.token()? else { return Err(not_an_object()) };
                 let mut fields = Self([None; NAMES.len()]);
                 for _ in 0..count {
-                    let Token::Text(name) = reader.next()? else {
+                    let Token::Text(name) = reader.token()? else {
                         return Err(malformed("a command's field names are strings"));
                     };
                     let value = Raw::Pack(reader.raw()?);

@@ -16,7 +16,7 @@ mod json_text;
 pub mod message;
 pub mod name;
 pub mod options;
-mod pack_read;
+pub mod pack_read;
 mod pack_write;
 pub mod position;
 pub mod problem;

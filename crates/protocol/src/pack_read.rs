@@ -4,28 +4,46 @@ use rmp::Marker;
 
 use crate::{
     Code, Problem,
-    json_text::{DEPTH, not_finite, push_string, too_deep},
+    json_text::{not_finite, push_string, too_deep},
 };
 
 /// One value, or the head of an array or map whose content follows.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Token<'a> {
+pub enum Token<'a> {
+    /// Nothing.
     Nil,
+    /// True or false.
     Bool(bool),
+    /// A negative integer; encoders may write others so too.
     Int(i64),
+    /// An integer.
     Uint(u64),
+    /// A float of either width; it may be NaN or infinite.
     Float(f64),
-    /// Not yet checked to be UTF-8.
+    /// A string, not yet checked to be UTF-8.
     Text(&'a [u8]),
+    /// Bytes.
     Bin(&'a [u8]),
+    /// An array of so many values.
     Array(u32),
+    /// A map of so many pairs.
     Map(u32),
-    Ext,
+    /// An extension: its type, and its bytes.
+    Ext(u8, &'a [u8]),
+}
+
+/// What a value becomes that JSON cannot say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unsayable {
+    /// It is refused.
+    Refused,
+    /// Null, as `JSON.stringify` has it: for numbers that are not finite, and `undefined` (extension 0 of one byte, as JavaScript's encoders write it).
+    Null,
 }
 
 /// Reads values off the front of a slice.
-#[derive(Clone, Copy)]
-pub(crate) struct Reader<'a>(pub &'a [u8]);
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], Problem> {
@@ -46,13 +64,15 @@ impl<'a> Reader<'a> {
     }
 
     fn ext(&mut self, len: u32) -> Result<Token<'a>, Problem> {
-        self.take(1)?;
-        self.take(len as usize)?;
-        Ok(Token::Ext)
+        let [kind] = self.array()?;
+        Ok(Token::Ext(kind, self.take(len as usize)?))
     }
 
     /// The next token.
-    pub fn next(&mut self) -> Result<Token<'a>, Problem> {
+    ///
+    /// # Errors
+    /// When the bytes end inside it, or are no MessagePack.
+    pub fn token(&mut self) -> Result<Token<'a>, Problem> {
         let [first] = self.array()?;
         Ok(match Marker::from_u8(first) {
             Marker::Null => Token::Nil,
@@ -96,12 +116,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes of the next whole value. Costs no stack, however deep it nests.
+    ///
+    /// # Errors
+    /// As [`Reader::token`].
     pub fn raw(&mut self) -> Result<&'a [u8], Problem> {
         let start = self.0;
         let mut pending = 1_u64;
         while pending > 0 {
             pending -= 1;
-            match self.next()? {
+            match self.token()? {
                 Token::Array(len) => pending += u64::from(len),
                 Token::Map(len) => pending += 2 * u64::from(len),
                 _ => {}
@@ -110,30 +133,20 @@ impl<'a> Reader<'a> {
         Ok(start.get(..start.len() - self.0.len()).unwrap_or_default())
     }
 
-    /// Appends the next value as compact JSON; bytes become `{"$bytes":"BASE64"}`.
-    pub fn json(&mut self, out: &mut Vec<u8>, depth: usize) -> Result<(), Problem> {
-        match self.next()? {
-            Token::Nil => out.extend_from_slice(b"null"),
-            Token::Bool(true) => out.extend_from_slice(b"true"),
-            Token::Bool(false) => out.extend_from_slice(b"false"),
-            Token::Int(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
-            Token::Uint(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
-            Token::Float(n) => push_float(out, n)?,
-            Token::Text(bytes) => push_string(out, text(bytes)?),
-            Token::Bin(bytes) => {
-                out.extend_from_slice(b"{\"$bytes\":\"");
-                out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
-                out.extend_from_slice(b"\"}");
-            }
-            Token::Ext => return Err(malformed("data holds an extension type")),
-            Token::Array(_) | Token::Map(_) if depth >= DEPTH => return Err(too_deep()),
+    /// Appends the next value as compact JSON; bytes become `{"$bytes":"BASE64"}`. At most `levels` arrays and maps may stand inside one another.
+    ///
+    /// # Errors
+    /// As [`Reader::token`]; for strings that are not UTF-8, maps with other keys than strings, deeper nesting, and what JSON cannot say.
+    pub fn json(&mut self, out: &mut Vec<u8>, levels: usize, unsayable: Unsayable) -> Result<(), Problem> {
+        match self.token()? {
+            Token::Array(_) | Token::Map(_) if levels == 0 => return Err(too_deep()),
             Token::Array(len) => {
                 out.push(b'[');
                 for at in 0..len {
                     if at > 0 {
                         out.push(b',');
                     }
-                    self.json(out, depth + 1)?;
+                    self.json(out, levels - 1, unsayable)?;
                 }
                 out.push(b']');
             }
@@ -143,18 +156,42 @@ impl<'a> Reader<'a> {
                     if at > 0 {
                         out.push(b',');
                     }
-                    let Token::Text(key) = self.next()? else {
+                    let Token::Text(key) = self.token()? else {
                         return Err(malformed("data holds a map whose keys are not all strings"));
                     };
                     push_string(out, text(key)?);
                     out.push(b':');
-                    self.json(out, depth + 1)?;
+                    self.json(out, levels - 1, unsayable)?;
                 }
                 out.push(b'}');
             }
+            scalar => push_scalar(out, scalar, unsayable)?,
         }
         Ok(())
     }
+}
+
+/// A value that holds no others. Apart from them, so that nesting costs little stack.
+fn push_scalar(out: &mut Vec<u8>, scalar: Token<'_>, unsayable: Unsayable) -> Result<(), Problem> {
+    match scalar {
+        Token::Nil => out.extend_from_slice(b"null"),
+        Token::Bool(true) => out.extend_from_slice(b"true"),
+        Token::Bool(false) => out.extend_from_slice(b"false"),
+        Token::Int(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Token::Uint(n) => out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes()),
+        Token::Float(n) if unsayable == Unsayable::Null && !n.is_finite() => out.extend_from_slice(b"null"),
+        Token::Float(n) => push_float(out, n)?,
+        Token::Text(bytes) => push_string(out, text(bytes)?),
+        Token::Bin(bytes) => {
+            out.extend_from_slice(b"{\"$bytes\":\"");
+            out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+            out.extend_from_slice(b"\"}");
+        }
+        Token::Ext(0, [_]) if unsayable == Unsayable::Null => out.extend_from_slice(b"null"),
+        Token::Ext(..) => return Err(malformed("data holds an extension type")),
+        Token::Array(_) | Token::Map(_) => {}
+    }
+    Ok(())
 }
 
 /// A double as JSON that reads back as the same double: always with a point or an exponent, so that it stays a float.

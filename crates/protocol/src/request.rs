@@ -15,10 +15,10 @@ use crate::{
     codec::Rejected,
     command::{Page, Token},
     fields::{Fields, Name, Raw, Scalar, missing, not_json, wrong},
-    json_text::compact,
+    json_text::{DEPTH, compact},
     name::{WORD_BYTES, check_namespace, check_word},
     options::{LIMIT, LIMIT_MOST, check_rate},
-    pack_read::{self, Reader},
+    pack_read::{self, Reader, Unsayable},
 };
 
 /// Name and value pairs of one message, at most.
@@ -266,7 +266,7 @@ pub(crate) fn member_data(fields: &Fields<'_>) -> Result<Data, Problem> {
         None => Ok(Data::NULL),
         Some(Raw::Pack(bytes)) => {
             let mut json = Vec::new();
-            Reader(bytes).json(&mut json, 0)?;
+            Reader(bytes).json(&mut json, DEPTH, Unsayable::Refused)?;
             Ok(Data::Json(json.into()))
         }
         Some(raw) => checked(raw),
@@ -279,11 +279,11 @@ fn checked(raw: Raw<'_>) -> Result<Data, Problem> {
         Raw::Json(text) => Ok(Data::Json(compact(text)?.into())),
         Raw::Pack(bytes) => {
             let mut reader = Reader(bytes);
-            if let pack_read::Token::Bin(bytes) = reader.next()? {
+            if let pack_read::Token::Bin(bytes) = reader.token()? {
                 return Ok(Data::Binary(bytes.to_vec().into()));
             }
             let mut json = Vec::with_capacity(bytes.len() + bytes.len() / 4);
-            Reader(bytes).json(&mut json, 0)?;
+            Reader(bytes).json(&mut json, DEPTH, Unsayable::Refused)?;
             Ok(Data::Json(json.into()))
         }
     }
