@@ -5,38 +5,19 @@
 //! the kernel.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a program for measuring")]
 
+#[path = "../../hub/tests/support/rules.rs"]
+mod rules;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use fanfare_bench::process::Processes;
-use fanfare_broker::{Append, Author, Budget, ChannelPolicy, MemoryBroker, MemorySettings, Policies};
-use fanfare_hub::{Connection, Form, Hub, HubRules, Pumped, Slow, Socket, TURN_WRITES, WireForm};
+use fanfare_broker::{Append, Author, Budget, MemoryBroker, MemorySettings};
+use fanfare_hub::{Connection, Form, Hub, Pumped, Socket, TURN_WRITES, WireForm};
 use fanfare_protocol::{ChannelName, ClientId, Data, Event, EventName, Message, Publish, SubscribeOptions};
-
-struct Rules;
-
-impl Policies for Rules {
-    fn policy(&self, _: &ChannelName) -> ChannelPolicy {
-        ChannelPolicy::default()
-    }
-}
-
-impl HubRules for Rules {
-    fn slow(&self, _: &ChannelName) -> Slow {
-        Slow::Close
-    }
-    fn tail_bytes(&self) -> usize {
-        1 << 20
-    }
-    fn presence_grace_ms(&self) -> u64 {
-        5000
-    }
-    fn presence_lease_ms(&self) -> u64 {
-        30_000
-    }
-}
+use rules::TestRules;
 
 /// A WebSocket frame of a JSON message of the usual size.
 struct Frame;
@@ -82,7 +63,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let rules = Arc::new(Rules);
+        let rules = Arc::new(TestRules::new(1 << 20));
         let budget = Arc::new(Budget::new(1 << 30));
         let broker =
             MemoryBroker::new(MemorySettings::new("e".parse().unwrap()), rules.clone(), budget.clone());
@@ -118,19 +99,8 @@ impl World {
 
     /// Publishes; waits for nobody.
     fn publish(&self, data: &Data) {
-        let publish = Publish {
-            channel: self.channel.clone(),
-            event: EventName::parse("tick").unwrap(),
-            data: data.clone(),
-            key: None,
-            id: None,
-            tags: Arc::new([]),
-            ephemeral: false,
-            ack: None,
-            ttl_ms: None,
-            condition: None,
-            client: None,
-        };
+        let event = EventName::parse("tick").unwrap();
+        let publish = Publish { event, ..Publish::new(self.channel.clone(), data.clone()) };
         let append = Append { publish, author: Author::default(), unix_ms: 1 };
         // In memory an append is done when it was queued.
         self.hub.publish(append).now().ok().unwrap().unwrap();

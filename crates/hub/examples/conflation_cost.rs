@@ -66,23 +66,9 @@ impl Socket for Sink {
 }
 
 fn publish(channel: &ChannelName, key: &Arc<str>, data: &Data) -> Append {
-    Append {
-        publish: Publish {
-            channel: channel.clone(),
-            event: EventName::parse("tick").unwrap(),
-            data: data.clone(),
-            key: Some(key.clone()),
-            id: None,
-            tags: Arc::new([]),
-            ephemeral: false,
-            ack: None,
-            ttl_ms: None,
-            condition: None,
-            client: None,
-        },
-        author: Author::default(),
-        unix_ms: 1,
-    }
+    let (event, key) = (EventName::parse("tick").unwrap(), Some(key.clone()));
+    let publish = Publish { event, key, ..Publish::new(channel.clone(), data.clone()) };
+    Append { publish, author: Author::default(), unix_ms: 1 }
 }
 
 async fn drive(hub: &Hub, connection: &Arc<Connection>, sink: &Sink) {

@@ -18,9 +18,7 @@ use std::{
 
 use fanfare_broker::{Append, Author, Budget, MemoryBroker, MemorySettings};
 use fanfare_hub::{Form, Hub, Pumped, Round, Socket, TURN_WRITES, WireForm};
-use fanfare_protocol::{
-    ChannelName, ClientId, Data, Event, EventName, Format, Message, Publish, SubscribeOptions,
-};
+use fanfare_protocol::{ChannelName, ClientId, Data, Event, Format, Message, Publish, SubscribeOptions};
 
 const READERS: usize = 1000;
 
@@ -81,19 +79,7 @@ fn read(hub: &Arc<Hub>, n: usize, channel: &ChannelName) {
 }
 
 fn publish(hub: &Hub, channel: &ChannelName, data: &Data) {
-    let publish = Publish {
-        channel: channel.clone(),
-        event: EventName::default(),
-        data: data.clone(),
-        key: None,
-        id: None,
-        tags: Arc::new([]),
-        ephemeral: false,
-        ack: None,
-        ttl_ms: None,
-        condition: None,
-        client: None,
-    };
+    let publish = Publish::new(channel.clone(), data.clone());
     let append = Append { publish, author: Author { user: None, client: None }, unix_ms: 1 };
     now(hub.publish(append)).unwrap();
 }
