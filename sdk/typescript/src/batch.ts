@@ -1,46 +1,46 @@
 import type { Core } from './core.ts';
 import { globals } from './env.ts';
-import type { Timer } from './timer.ts';
+import { putNewest } from './newest.ts';
 import type { Message, SubscribeOptions } from './types.ts';
 
-/** Gathers messages and hands them on together. A full batch goes at once. */
-export class Batch {
-  /** By key, in the order of the newest; what has no key is its own. */
-  private _waiting = new Map<unknown, Message>();
-  private _timer: Timer;
-
-  constructor(
-    core: Core,
-    private _options: SubscribeOptions,
-    private _emit: (messages: Message[]) => void,
-  ) {
-    this._timer = core._timer();
-  }
-
-  _add(message: Message): void {
-    const { newest, buffer = 1000, batch } = this._options;
-    const { requestAnimationFrame: frame } = globals;
-    const key = (newest === 'key' ? message.key : newest?.(message)) ?? message;
-    this._waiting.delete(key);
-    this._waiting.set(key, message);
-    const flush = () => this._flush();
-    if (this._waiting.size >= buffer) flush();
-    else if (!this._timer._running) {
-      // Frames stop while a page is hidden; the timer goes on, at the browser's pace.
-      this._timer._start(flush, batch === 'frame' ? (frame ? 100 : 16) : batch!);
-      if (batch === 'frame') frame?.(flush);
-    }
-  }
-
-  _flush(): void {
-    const messages = [...this._waiting.values()];
-    this._stop();
-    if (messages.length) this._emit(messages);
-  }
-
+/** Gathers messages and hands them on together. */
+export interface Batch {
+  /** A full batch goes at once. */
+  _add(message: Message): void;
+  _flush(): void;
   /** Forgets what has been gathered. */
-  _stop(): void {
-    this._timer._stop();
-    this._waiting.clear();
-  }
+  _stop(): void;
+}
+
+export function makeBatch(
+  core: Core,
+  { newest, buffer = 1000, batch }: SubscribeOptions,
+  emit: (messages: Message[]) => void,
+): Batch {
+  /** By key, in the order of the newest; what has no key is its own. */
+  const waiting = new Map<unknown, Message>();
+  const timer = core._timer();
+  const stop = () => {
+    timer();
+    waiting.clear();
+  };
+  const flush = () => {
+    const messages = [...waiting.values()];
+    stop();
+    if (messages.length) emit(messages);
+  };
+  return {
+    _add(message) {
+      const { requestAnimationFrame: frame } = globals;
+      putNewest(waiting, (newest === 'key' ? message.key : newest?.(message)) ?? message, message);
+      if (waiting.size >= buffer) flush();
+      else if (!timer._running) {
+        // Frames stop while a page is hidden; the timer goes on, at the browser's pace.
+        timer(flush, batch === 'frame' ? (frame ? 100 : 16) : batch);
+        if (batch === 'frame') frame?.(flush);
+      }
+    },
+    _flush: flush,
+    _stop: stop,
+  };
 }

@@ -1,459 +1,416 @@
-import { backoff } from './backoff.ts';
 import { CODES, type ServerCode } from './codes.gen.ts';
 import type { Core } from './core.ts';
 import { FanfareError } from './errors.ts';
 import { isOffline, watchLifecycle } from './lifecycle.ts';
-import type { Frame, Link, LinkContext, Opener } from './link.ts';
-import { Liveness } from './liveness.ts';
-import { Renewal } from './renewal.ts';
-import { type Done, Requests } from './requests.ts';
+import { type Done, type Frame, type Link, type Opener, openLink } from './link.ts';
+import { planRenewals } from './renewal.ts';
 import { openSession, type Session } from './session.ts';
-import { Value } from './store.ts';
+import { storeOf, type Value } from './store.ts';
 import type { Sharing } from './tabs/sharing.ts';
-import type { Timer } from './timer.ts';
-import { Tokens } from './token.ts';
-import { allowed, inOrder, opener, remember } from './transports.ts';
-import type { Status, TransportName } from './types.ts';
+import { type Tokens, tokensOf } from './token.ts';
+import { allowed, inOrder, load, remember } from './transports.ts';
+import type { Off, Status, TransportName } from './types.ts';
 
 /** Connected for so long, and the next loss begins a new count of tries. ms. */
 const STABLE = 5000;
 /** How long a transport that opens may say nothing. Doubled with each failed try up to four times, for slow networks. ms. */
 const MUTE = 3000;
 /** A better transport is tried again after so long, then twice as long, at most the second. ms. */
-const UPGRADE = [30_000, 600_000] as const;
+const UPGRADE = 30_000;
+const UPGRADE_MAX = 600_000;
 
 /** Keeps one link to the hub: chooses its transport, notices its death, brings it back, and moves it to a better transport. */
-export class Connection {
+export interface Connection {
   readonly _status: Value<Status>;
   readonly _tokens: Tokens;
   _id: string | undefined;
   _user: string | undefined;
   /** How long the hub recognises a publish's id, ms. Cautious until it has told. */
-  _idempotency = 30_000;
+  _idempotency: number;
   /** The hub's clock minus ours, ms. */
   _clockOffset: number | undefined;
-  /** Tabs of this key share one connection. */
-  _shareKey: string | undefined;
   _session: Session | undefined;
   _link: Link | undefined;
   /** Since when connected, and for how long before that. */
   _since: number | undefined;
-  _uptime = 0;
+  _uptime: number;
   /** Called once, when it is first used. */
   _registered: (() => void) | undefined;
 
-  private _sharing: Sharing | undefined;
-  private _wanted = false;
-  /** The try that is under way; another value ends it. */
-  private _run: object = {};
-  private _trial: Link | undefined;
-  private _attempt = 0;
-  private _wasUp = false;
-  private _renewed = false;
-  /** What carried us last. */
-  private _proven: TransportName | undefined;
-  private _upgradeAfter: number = UPGRADE[0];
-  private _waiting: { resolve(): void; reject(error: FanfareError): void }[] = [];
-  private _unwatch: (() => void) | undefined;
-  /** Transports that do not work here, and until when. */
-  private _bad = new Map<TransportName, number>();
-  private _liveness: Liveness;
-  private _renewal: Renewal;
-  private _requests: Requests;
-  private _retry: Timer;
-  private _stable: Timer;
-  private _mute: Timer;
-  private _upgrade: Timer;
-
-  constructor(private _core: Core) {
-    const { retry, token, tabs } = _core._options;
-    this._tokens = new Tokens(token);
-    this._liveness = new Liveness(_core);
-    this._renewal = new Renewal(_core);
-    this._requests = new Requests(_core);
-    this._retry = _core._timer();
-    this._stable = _core._timer();
-    this._mute = _core._timer();
-    this._upgrade = _core._timer();
-    if (tabs && tabs !== 'own') this._shareKey = tabs.share;
-    this._status = new Value<Status>(
-      {
-        state: 'idle',
-        attempt: 0,
-        maxAttempts: retry?.attempts ?? Infinity,
-        retryAt: undefined,
-        transport: undefined,
-        error: undefined,
-        stale: false,
-      },
-      _core._guard,
-    );
-  }
-
   /** Connects, also after it has failed; resolves when connected. */
-  _connect(): Promise<void> {
-    if (this._status.value.state === 'failed') this._set({ state: 'idle', error: undefined });
-    return this._use();
-  }
-
+  _connect(): Promise<void>;
   /** Connects unless it has failed; resolves when connected. */
-  _use(): Promise<void> {
-    const { state, error } = this._status.value;
-    if (state === 'failed') return Promise.reject(error);
-    if (this._link) return Promise.resolve();
-    const promise = new Promise<void>((resolve, reject) => this._waiting.push({ resolve, reject }));
-    // Whoever does not wait for it learns of a failure from `status`.
-    promise.catch(() => {});
-    this._start();
-    return promise;
-  }
-
-  _start(): void {
-    if (this._wanted || this._status.value.state === 'failed') return;
-    this._wanted = true;
-    this._registered?.();
-    this._registered = undefined;
-    this._unwatch = watchLifecycle(
-      () => this._wake(),
-      () => this._probe(),
-      persisted => this._hide(persisted),
-      () => this._link || this._tryNow(),
-    );
-    this._tryNow();
-  }
-
-  _stop(): void {
-    this._halt(new FanfareError('closed'));
-    this._set({ state: 'idle', error: undefined });
-  }
-
+  _use(): Promise<void>;
+  _start(): void;
+  _stop(): void;
   /** Looks whether the connection lives, or tries again now. */
-  _wake(): void {
-    if (this._retry._running) this._tryNow();
-    else this._probe();
-  }
-
-  /** Is anybody there? */
-  _probe(): void {
-    this._liveness._probe();
-  }
-
+  _wake(): void;
   /** Gives up the link and begins anew: another token, another leader. */
-  _restart(): void {
-    if (!this._wanted) return;
-    this._drop(new FanfareError('network', 'begins anew'));
-    this._tryNow();
-  }
-
-  /** Sends a command; `done` is called once with its answer, or with an error when the link ends (`network`) or nothing comes (`timeout`). */
-  _request(frame: Frame, done: Done, timeout?: number, link = this._link): void {
-    if (link) this._requests._send(link, frame, done, timeout);
-    else done(new FanfareError('offline'), frame);
-  }
-
+  _restart(): void;
+  /** Sends a command; no answer in time is an error. */
+  _request(frame: Frame, done: Done): void;
   /** The same as a promise. */
-  _ask(frame: Frame): Promise<Frame> {
-    return new Promise((resolve, reject) =>
-      this._request(frame, (error, answer) => (error ? reject(error) : resolve(answer)), this._ackTimeout),
-    );
-  }
-
-  get _ackTimeout(): number {
-    return this._core._options.ackTimeout ?? 10_000;
-  }
-
+  _ask(frame: Frame): Promise<Frame>;
   /** Says again what the status is, after a channel has caught up or fallen behind. */
-  _touch(): void {
-    const { value } = this._status;
-    if (value.stale !== this._stale(value.state)) this._set({});
-  }
+  _touch(): void;
+  /** Not connected any more until `connect()`. */
+  _fail(error: FanfareError): void;
+  /** Another user, or none: nothing of the old connection may be carried over, its session and token least of all. `known`: the token is the new one's. */
+  _newIdentity(known?: boolean): void;
+  /** Shares with the tabs of another key, or none. */
+  _share(key: string | undefined): void;
+  /** What the hub's clock says. */
+  _clockTold(time: number | undefined): void;
+}
 
-  private _stale(state: Status['state']): boolean {
-    const { _channels } = this._core;
-    return state !== 'idle' && (state !== 'connected' || [..._channels.values()].some(it => it._subscription._behind));
-  }
+export function makeConnection(core: Core): Connection {
+  const { _options: options, _meter: meter, _now: now } = core;
+  const { retry, token: source, tabs, ackTimeout = 10_000 } = options;
+  const tokens = tokensOf(source);
+  /** For the next try; while connected, for being stable and then for a better transport. */
+  const timer = core._timer();
+  const renewals = planRenewals(core);
+  const transports = allowed(core);
+  /** Transports that do not work here, and until when. */
+  const bad = new Map<string, number>();
+  let shareKey = tabs && tabs !== 'own' ? tabs.share : undefined;
+  let sharing: Sharing | undefined;
+  let wanted = false;
+  /** The try that is under way, or the link; another value ends it. */
+  let run = {};
+  let trial: Link | undefined;
+  let attempt = 0;
+  let wasUp = false;
+  let renewed = false;
+  /** What carried us last. */
+  let proven: TransportName | undefined;
+  let upgradeAfter = UPGRADE;
+  let ready: Promise<void> | undefined;
+  let settle: ((error?: FanfareError) => void) | undefined;
+  let unwatch: Off | undefined;
 
-  private _set(change: Partial<Status>): void {
-    const { value } = this._status;
-    const next = { ...value, attempt: this._attempt, transport: this._link?._name, retryAt: undefined, ...change };
-    next.stale = this._stale(next.state);
-    if (next.state !== value.state) this._core._meter._log(next.state, next.error?.message);
-    this._status._set(next);
-  }
+  const status = storeOf<Status>(
+    {
+      state: 'idle',
+      attempt,
+      maxAttempts: retry?.attempts ?? Infinity,
+      retryAt: undefined,
+      transport: undefined,
+      error: undefined,
+      stale: false,
+    },
+    core._guard,
+  );
+  const isStale = (state: Status['state']) =>
+    state !== 'idle' && (state !== 'connected' || core._all().some(channel => channel._subscription._behind()));
+  const set = (change?: Partial<Status>) => {
+    const { value } = status;
+    const next = { ...value, attempt, transport: it._link?._name, retryAt: undefined, ...change };
+    next.stale = isStale(next.state);
+    if (next.state !== value.state) meter._log(next.state, next.error?.message);
+    status._set(next);
+  };
+  const trying = (error?: FanfareError, retryAt?: number) =>
+    set({
+      state: retryAt && isOffline() ? 'offline' : wasUp ? 'reconnecting' : 'connecting',
+      error: error ?? status.value.error,
+      retryAt,
+    });
+
+  const start = () => {
+    if (wanted || status.value.state === 'failed') return;
+    wanted = true;
+    it._registered?.();
+    it._registered = undefined;
+    unwatch = watchLifecycle(it._wake, probe, hide, () => it._link || tryNow());
+    tryNow();
+  };
+  const probe = () => it._link?._probe();
 
   // ---- trying
 
-  private _clear(): void {
-    for (const { _timer } of [this._liveness, this._renewal]) _timer._stop();
-    for (const timer of [this._retry, this._stable, this._mute, this._upgrade]) timer._stop();
-  }
-
-  private _tryNow(): void {
-    this._clear();
-    this._trial?._close();
-    this._trial = undefined;
-    const run = (this._run = {});
-    this._set({ state: this._wasUp ? 'reconnecting' : 'connecting' });
-    this._try(() => run === this._run).catch(error => run === this._run && this._failedTry(error));
-  }
-
-  private async _try(current: () => boolean): Promise<void> {
-    const { _core: core } = this;
-    if (!this._session) {
+  const clear = () => {
+    timer();
+    renewals();
+  };
+  const tryNow = () => {
+    clear();
+    trial?._close();
+    trial = undefined;
+    const mine = (run = {});
+    trying();
+    search(() => run === mine).catch(error => run === mine && failed(error));
+  };
+  const search = async (current: () => boolean) => {
+    if (!it._session) {
       const session = await openSession(core);
       if (!current()) return session._release();
-      this._session = session;
+      it._session = session;
     }
-    const follow = await this._follow();
+    const follow = await findLeader();
     if (!current()) return;
     // A leader that is silent (frozen, say) is not waited for: then this tab is on its own.
-    if (follow && !this._attempt) return this._open([follow], undefined);
-    const token = await this._tokens._get();
+    if (follow && !attempt) return open(['tab'], undefined, follow);
+    const token = await tokens._get();
     if (!current()) return;
     // What carried us before is tried alone at first: a hub that restarts is no reason to change the transport.
-    const names =
-      this._proven && this._attempt < 3
-        ? [this._proven]
-        : inOrder(core, name => this._bad.get(name)! > core._now(), this._proven);
-    this._open([...(follow ? [follow] : []), ...names.map(opener)], token);
-  }
-
+    const names = proven && attempt < 3 ? [proven] : inOrder(core, transports, name => bad.get(name)! > now(), proven);
+    open(follow ? ['tab', ...names] : names, token, follow);
+  };
   /** The way to the tab that leads, or nothing when this one does or is on its own. The code is loaded when it is first wanted. */
-  private async _follow(): Promise<Opener | undefined> {
-    const key = this._shareKey;
-    if (key === undefined) return undefined;
-    const { shareTabs } = await import('./tabs/sharing.ts').catch(() => ({ shareTabs: undefined }));
-    if (key !== this._shareKey) return undefined;
-    this._sharing ??= shareTabs?.(this._core, key);
-    if (!this._sharing) this._core._meter._log('own connection', 'tabs cannot share here');
+  const findLeader = async (): Promise<Opener | undefined> => {
+    const key = shareKey;
+    if (key == null) return undefined;
+    const code = await import('./tabs/sharing.ts').catch(() => undefined);
+    if (key !== shareKey) return undefined;
+    sharing ??= code?.shareTabs(core, key);
+    if (!sharing) meter._log('own connection', 'tabs cannot share here');
     // Where tabs cannot talk to each other after all, this one is on its own.
-    return this._sharing?._follow().catch(() => undefined);
-  }
-
-  private _open([open, ...others]: Opener[], token: string | undefined, upgrade?: boolean): void {
-    const { _core: core, _run: run } = this;
-    const began = core._now();
-    const mute = MUTE * 2 ** Math.min(this._attempt, 2);
-    const context: LinkContext = { _core: core, _session: this._session!._id, _token: token, _mute: mute };
-    const closed = (error: FanfareError, unfit?: boolean) => {
-      if (this._link === link) return this._lost(error, unfit);
-      if (this._trial !== link) return;
-      this._trial = undefined;
-      this._mute._stop();
-      this._requests._forget(link);
-      core._meter._log('try failed', `${link._name}: ${error.message}`);
-      if (run !== this._run) return;
-      const passes = unfit || error.code === 'network' || error.code === 'unsupported';
-      if (passes && others.length) this._open(others, token, upgrade);
-      else if (upgrade) this._planUpgrade();
-      else this._failedTry(error);
-    };
-    const link = open!(context, {
-      _frame: frame => {
-        if (this._link === link) return this._frame(frame);
-        if (frame.type !== 'welcome' || this._trial !== link) return;
-        core._meter._connectionTime = core._now() - began;
-        this._up(link, frame);
+    return sharing?._follow().catch(() => undefined);
+  };
+  /** Tries them one after the other. */
+  const open = ([name, ...others]: Link['_name'][], token?: string, follow?: Opener, upgrade?: boolean): void => {
+    const began = now();
+    const link = (trial = openLink(
+      name!,
+      name === 'tab' ? follow! : load(core, name!),
+      { _core: core, _session: it._session!._id, _token: token, _mute: MUTE * 2 ** Math.min(attempt, 2) },
+      {
+        _up(welcome) {
+          meter._connectionTime = now() - began;
+          up(link, welcome);
+        },
+        _frame(frame) {
+          if (frame.type === 'welcome') welcomed(frame);
+          else core._channels.get(frame.channel)?._subscription._frame(frame);
+        },
+        _closed(error, unfit) {
+          if (it._link === link) return lost(error, unfit);
+          link._close();
+          trial = undefined;
+          meter._log('try failed', `${name}: ${error.message}`);
+          if (others.length && (unfit || error.code === 'network' || error.code === 'unsupported'))
+            open(others, token, follow, upgrade);
+          else if (upgrade) planUpgrade();
+          else failed(error);
+        },
       },
-      _alive: () => {
-        if (this._link === link) this._liveness._heard = core._now();
-      },
-      _closed: closed,
-    });
-    this._trial = link;
-    this._mute._start(() => {
-      link._close();
-      closed(new FanfareError('network', `${link._name}: nothing came for ${mute} ms`), true);
-    }, mute);
-    for (const channel of core._channels.values()) channel._subscription._subscribe(link);
-  }
+    ));
+    for (const channel of core._all()) channel._subscription._subscribe(link);
+  };
 
-  private _up(link: Link, welcome: Frame): void {
-    const { _core: core, _link: old } = this;
-    const { _meter: meter, _publisher: publisher } = core;
-    this._clear();
-    this._trial = undefined;
-    this._link = link;
-    this._renewed = false;
-    this._liveness._heard = core._now();
-    this._since ??= core._now();
-    this._welcomed(welcome);
+  const up = (link: Link, welcome: Frame) => {
+    const { _link: old } = it;
+    const { _name: name } = link;
+    clear();
+    trial = undefined;
+    it._link = link;
+    renewed = false;
+    it._since ??= now();
+    welcomed(welcome);
     if (old) {
-      meter._log('moved', `${old._name} to ${link._name}`);
+      meter._log('moved', `${old._name} to ${name}`);
       old._close();
-      this._requests._forget(old);
-    } else if (this._wasUp) meter._counts.reconnects++;
-    this._wasUp = true;
-    this._stable._start(() => {
-      this._attempt = 0;
-      this._set({});
+    } else if (wasUp) meter._counts.reconnects++;
+    wasUp = true;
+    timer(() => {
+      attempt = 0;
+      set();
+      planUpgrade(STABLE);
     }, STABLE);
-    if (link._name !== 'tab') {
-      remember(core, (this._proven = link._name));
-      this._planUpgrade();
-      this._sharing?._lead();
+    if (name !== 'tab') {
+      remember(core, (proven = name));
+      sharing?._lead();
     }
-    this._set({ state: 'connected', error: undefined });
-    for (const channel of core._channels.values()) channel._connected(link);
-    publisher._flush();
-    for (const waiter of this._waiting.splice(0)) waiter.resolve();
-  }
+    set({ state: 'connected', error: undefined });
+    for (const channel of core._all()) channel._connected(link);
+    core._publisher._flush();
+    settle?.();
+  };
 
   /** The link has ended. */
-  _lost(error: FanfareError, unfit?: boolean): void {
-    const name = this._link!._name;
+  const lost = (error: FanfareError, unfit?: boolean) => {
+    const { _name: name } = it._link!;
     if (unfit && name !== 'tab') {
-      this._bad.set(name, this._core._now() + UPGRADE[1]);
-      remember(this._core, '');
-      this._proven = undefined;
+      bad.set(name, now() + UPGRADE_MAX);
+      remember(core, '');
+      proven = undefined;
     }
-    this._drop(error);
-    this._failedTry(error);
-  }
-
+    drop(error);
+    failed(error);
+  };
   /** No link any more; what was asked on it is told so. */
-  private _drop(error: FanfareError): void {
-    this._clear();
-    this._run = {};
-    const { _link: link, _trial: trial } = this;
-    this._link = this._trial = undefined;
-    for (const open of [link, trial]) {
-      open?._close();
-      if (open) this._requests._forget(open, error);
-    }
-    if (link && link._name !== 'tab') this._sharing?._down();
-    if (this._since !== undefined) this._uptime += this._core._now() - this._since;
-    this._since = undefined;
-  }
-
+  const drop = (error: FanfareError) => {
+    const { _link: link } = it;
+    const open = [link, trial];
+    clear();
+    run = {};
+    it._link = trial = undefined;
+    for (const one of open) one?._close(error);
+    if (link && link._name !== 'tab') sharing?._down();
+    if (it._since) it._uptime += now() - it._since;
+    it._since = undefined;
+  };
   /** Decides what follows a try or a connection that ended (docs/protocol.md, section 9). */
-  private _failedTry(error: FanfareError): void {
-    const { _core: core } = this;
+  const failed = (error: FanfareError) => {
     const { code, retryAfter } = error;
-    core._meter._counts.errors++;
     const refused = code === 'unauthorized';
-    if ((refused || code === 'token_expired') && this._tokens._renewable && !(error.cause instanceof Object)) {
-      this._tokens._drop();
-      if (!this._renewed) {
-        this._renewed = true;
-        return this._tryNow();
+    meter._counts.errors++;
+    if ((refused || code === 'token_expired') && tokens._renewable && !(error.cause instanceof Object)) {
+      tokens._drop();
+      if (!renewed) {
+        renewed = true;
+        return tryNow();
       }
       // A fresh token that has expired already is a matter of clocks, and may pass.
-      if (refused) return this._fail(error);
-    } else if (CODES[code as ServerCode] && !error.retryable) return this._fail(error);
-    const { value } = this._status;
-    if (++this._attempt > value.maxAttempts) return this._fail(error);
-    const { _random: random, _options } = core;
-    const offline = isOffline();
+      if (refused) return fail(error);
+    } else if (CODES[code as ServerCode] && !error.retryable) return fail(error);
+    if (++attempt > status.value.maxAttempts) return fail(error);
     const delay =
-      retryAfter !== undefined
-        ? retryAfter * (1 + random() * 0.1)
-        : offline
-          ? (_options.retry?.max ?? 20_000)
-          : backoff(this._attempt, random, _options.retry);
-    this._retry._start(() => this._tryNow(), delay);
-    this._set({
-      state: offline ? 'offline' : this._wasUp ? 'reconnecting' : 'connecting',
-      error,
-      retryAt: core._now() + delay,
-    });
-  }
-
-  /** Not connected any more until `connect()`. */
-  _fail(error: FanfareError): void {
-    this._halt(error);
-    this._set({ state: 'failed', error });
-    this._core._publisher._end(error);
-  }
-
-  private _halt(error: FanfareError): void {
-    this._wanted = this._wasUp = this._renewed = false;
-    this._attempt = 0;
-    this._drop(error);
-    this._tokens._abort();
-    this._sharing?._resign();
-    this._unwatch?.();
-    this._leave();
-    for (const waiter of this._waiting.splice(0)) waiter.reject(error);
-  }
-
+      retryAfter != null
+        ? retryAfter * (1 + core._random() * 0.1)
+        : isOffline()
+          ? (retry?.max ?? 20_000)
+          : core._backoff(attempt);
+    timer(tryNow, delay);
+    trying(error, now() + delay);
+  };
+  const fail = (error: FanfareError) => {
+    halt(error);
+    set({ state: 'failed', error });
+    core._publisher._end(error);
+  };
+  const halt = (error: FanfareError) => {
+    wanted = wasUp = renewed = false;
+    attempt = 0;
+    drop(error);
+    tokens._abort();
+    sharing?._resign();
+    unwatch?.();
+    leave();
+    settle?.(error);
+  };
   /** The session is free for another. */
-  private _leave(): void {
-    this._session?._release();
-    this._session = undefined;
-  }
-
-  /** The page rests in the back/forward cache, where an open socket may not be. */
-  private _hide(persisted: boolean): void {
-    this._sharing?._resign();
+  const leave = () => {
+    it._session?._release();
+    it._session = undefined;
+  };
+  /** The page goes away. It may rest in the back/forward cache, where an open socket may not be. */
+  const hide = (persisted: boolean) => {
+    sharing?._resign();
     if (!persisted) return;
-    this._drop(new FanfareError('network', 'the page is hidden'));
-    this._leave();
-    this._set({ state: 'reconnecting' });
-  }
-
-  /** Another user, or none: nothing of the old connection may be carried over, its session and token least of all. `known`: the token is the new one's. */
-  _newIdentity(known?: boolean): void {
-    for (const tokens of [!known && this._tokens, ...[...this._core._channels.values()].map(it => it._tokens)])
-      if (tokens) {
-        tokens._abort();
-        tokens._drop();
-      }
-    this._user = undefined;
-    this._leave();
-    this._restart();
-  }
-
-  /** Shares with the tabs of another key, or none. */
-  _share(key: string | undefined): void {
-    this._sharing?._resign();
-    this._sharing = undefined;
-    this._shareKey = key;
-    this._newIdentity();
-  }
+    drop(new FanfareError('network', 'the page is hidden'));
+    leave();
+    set({ state: 'reconnecting' });
+  };
 
   // ---- a better transport
 
-  private _planUpgrade(): void {
-    const better = () => {
-      const all = allowed(this._core);
-      return all.slice(0, Math.max(0, all.indexOf(this._link?._name as TransportName)));
-    };
-    if (!better().length) return;
-    this._upgrade._start(() => {
-      this._upgradeAfter = Math.min(UPGRADE[1], this._upgradeAfter * 2);
-      const run = this._run;
-      this._tokens._get().then(
-        token => run === this._run && this._link && !this._trial && this._open(better().map(opener), token, true),
-        () => this._planUpgrade(),
-      );
-    }, this._upgradeAfter);
-  }
+  /** After the link has been up for `ms` already. */
+  const planUpgrade = (ms = 0) => {
+    const mine = run;
+    const better = transports.filter((_, i) => i < transports.indexOf(it._link?._name as TransportName));
+    if (better.length)
+      timer(() => {
+        upgradeAfter = Math.min(UPGRADE_MAX, upgradeAfter * 2);
+        tokens._get().then(
+          token => run === mine && open(better, token, undefined, true),
+          () => run === mine && planUpgrade(),
+        );
+      }, upgradeAfter - ms);
+  };
 
-  // ---- frames
+  // ---- what the hub tells of us
 
-  _clockTold(time: number | undefined): void {
-    if (time) this._clockOffset = time - this._core._now();
-  }
-
-  private _frame(frame: Frame): void {
-    const { type, channel } = frame;
-    if (type === 'welcome') return this._welcomed(frame);
-    if (this._requests._answer(frame) || type === 'error' || type === 'ok') return;
-    this._core._channels.get(channel)?._subscription._frame(frame);
-  }
-
-  private _welcomed({ client, user, ping_ms, idempotency_ms, time, expires_at }: Frame): void {
-    const { _liveness: liveness } = this;
-    if (client) this._id = client;
-    if (ping_ms) liveness._ping = ping_ms;
+  const welcomed = ({ client, user, idempotency_ms, time, expires_at }: Frame) => {
+    if (client) it._id = client;
     // HTTP transports are not told who we are.
     if (idempotency_ms) {
-      this._idempotency = idempotency_ms;
-      this._user = user;
+      it._idempotency = idempotency_ms;
+      it._user = user;
     }
-    this._clockTold(time);
-    this._renewal._plan(expires_at);
-    if (this._link?._pings) liveness._watch();
-  }
+    it._clockTold(time);
+    renewals(expires_at);
+  };
+
+  const it: Connection = {
+    _status: status,
+    _tokens: tokens,
+    _id: undefined,
+    _user: undefined,
+    _idempotency: 30_000,
+    _clockOffset: undefined,
+    _session: undefined,
+    _link: undefined,
+    _since: undefined,
+    _uptime: 0,
+    _registered: undefined,
+    _connect() {
+      if (status.value.state === 'failed') set({ state: 'idle', error: undefined });
+      return it._use();
+    },
+    _use() {
+      const { state, error } = status.value;
+      if (state === 'failed') return Promise.reject(error);
+      if (it._link) return Promise.resolve();
+      ready ??= new Promise((resolve, reject) => {
+        settle = error => {
+          ready = settle = undefined;
+          if (error) reject(error);
+          else resolve();
+        };
+      });
+      // Whoever does not wait for it learns of a failure from `status`.
+      ready.catch(() => {});
+      start();
+      return ready;
+    },
+    _start: start,
+    _stop() {
+      halt(new FanfareError('closed'));
+      set({ state: 'idle', error: undefined });
+    },
+    _wake() {
+      if (it._link) probe();
+      else if (timer._running) tryNow();
+    },
+    _restart() {
+      if (!wanted) return;
+      drop(new FanfareError('network', 'begins anew'));
+      tryNow();
+    },
+    _request(frame, done) {
+      if (it._link) it._link._request(frame, done, ackTimeout);
+      else done(new FanfareError('offline'), frame);
+    },
+    _ask: frame =>
+      new Promise((resolve, reject) =>
+        it._request(frame, (error, answer) => (error ? reject(error) : resolve(answer))),
+      ),
+    _touch() {
+      const { value } = status;
+      if (value.stale !== isStale(value.state)) set();
+    },
+    _fail: fail,
+    _newIdentity(known) {
+      for (const own of [!known && tokens, ...core._all().map(channel => channel._tokens)])
+        if (own) {
+          own._abort();
+          own._drop();
+        }
+      it._user = undefined;
+      leave();
+      it._restart();
+    },
+    _share(key) {
+      sharing?._resign();
+      sharing = undefined;
+      shareKey = key;
+      it._newIdentity();
+    },
+    _clockTold(time) {
+      if (time) it._clockOffset = time - now();
+    },
+  };
+  return it;
 }

@@ -1,83 +1,91 @@
-import { ClientChannel } from './channel.ts';
-import { Connection } from './connection.ts';
+import { backoff } from './backoff.ts';
+import { type ClientChannel, openChannel } from './channel.ts';
+import { type Connection, makeConnection } from './connection.ts';
 import { globals, newId, systemClock } from './env.ts';
 import { FanfareError, fromWire } from './errors.ts';
 import { toMessage } from './message.ts';
-import { Metering } from './metrics.ts';
-import { Publisher } from './publisher.ts';
+import { makeMeter } from './metrics.ts';
+import { makePublisher, type Publisher } from './publisher.ts';
 import { type Guard, guardWith } from './store.ts';
-import { Timer } from './timer.ts';
+import { type Timer, timerOn } from './timer.ts';
 import type { Preloaded } from './transports.ts';
-import type { ChannelOptions, ClientOptions, Clock, Invalid } from './types.ts';
+import type { ChannelOptions, ClientOptions, Invalid } from './types.ts';
 import { warnInvalid } from './validate.ts';
 
 /** What the parts of one client share. */
-export class Core {
-  readonly _clock: Clock;
-  readonly _guard: Guard;
-  /** Something of the application's threw. */
-  readonly _threw: (error: unknown) => void;
-  readonly _meter: Metering;
-  readonly _channels = new Map<string, ClientChannel>();
+export interface Core {
+  readonly _url: string;
+  readonly _options: ClientOptions & Preloaded;
+  readonly _meter: ReturnType<typeof makeMeter>;
+  readonly _channels: Map<string, ClientChannel>;
   readonly _connection: Connection;
   readonly _publisher: Publisher;
-
-  constructor(
-    readonly _url: string,
-    readonly _options: ClientOptions,
-  ) {
-    this._clock = _options.clock ?? systemClock;
-    this._threw = _options.onHandlerError ?? uncaught;
-    this._guard = guardWith(this._threw);
-    this._meter = new Metering(this);
-    this._connection = new Connection(this);
-    this._publisher = new Publisher(this);
-  }
-
-  // For code that is loaded later: it imports nothing of this, which so stays in one piece.
-  readonly _fromWire = fromWire;
-  readonly _toMessage = toMessage;
-  _error = (...args: ConstructorParameters<typeof FanfareError>) => new FanfareError(...args);
-
-  /** Reads the past. Its code comes over the network: without one, it is tried again when there is a connection. */
-  async _past(): Promise<typeof import('./past.ts')> {
-    const { _connection: connection } = this;
-    for (let tries = 1; ; tries++) {
-      await connection._use();
-      const past = (this._options as Preloaded)._past ?? (await import('./past.ts').catch(String));
-      // Closed meanwhile: what was asked before does not open it again.
-      if (connection._status.value.state === 'idle') throw new FanfareError('closed');
-      if (typeof past !== 'string') return past;
-      if (tries > 4) throw new FanfareError('network', past);
-      await new Promise<void>(resolve => this._timer()._start(resolve, tries * 1000));
-    }
-  }
-
-  _newId(length: number): string {
-    return newId(this._random, length);
-  }
-
-  _now(): number {
-    return this._clock.now();
-  }
-
-  _random = (): number => (this._options.random ?? Math.random)();
-
+  readonly _guard: Guard;
+  readonly _invalid: (invalid: Invalid) => void;
+  /** Something of the application's threw. */
+  readonly _threw: (error: unknown) => void;
+  readonly _now: () => number;
+  readonly _random: () => number;
+  readonly _backoff: (attempt: number) => number;
+  readonly _timer: () => Timer;
+  readonly _newId: (length: number) => string;
+  /** Every channel. */
+  readonly _all: () => ClientChannel[];
   /** The channel of that name, made when it is first asked for. */
-  _channel(name: string, options: ChannelOptions): ClientChannel {
-    const channel = this._channels.get(name) ?? new ClientChannel(this, name);
-    channel._merge(options);
-    this._channels.set(name, channel);
-    return channel;
-  }
+  readonly _channel: (name: string, options: ChannelOptions) => ClientChannel;
+  /** Reads the past. Its code comes over the network: without one, it is tried again when there is a connection. */
+  readonly _past: () => Promise<typeof import('./past.ts')>;
+  // For code that is loaded later: it imports nothing of this, which so stays in one piece.
+  readonly _error: (...args: ConstructorParameters<typeof FanfareError>) => FanfareError;
+  readonly _fromWire: typeof fromWire;
+  readonly _toMessage: typeof toMessage;
+}
 
-  _invalid(invalid: Invalid): void {
-    (this._options.onInvalid ?? warnInvalid)(invalid);
-  }
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
-  _timer(): Timer {
-    return new Timer(this._clock);
-  }
+export function makeCore(url: string, options: ClientOptions & Preloaded): Core {
+  const { clock = systemClock, retry, onHandlerError: threw = uncaught, onInvalid = warnInvalid } = options;
+  const channels = new Map<string, ClientChannel>();
+  const now = () => clock.now();
+  const random = () => (options.random ?? Math.random)();
+  const core = {
+    _url: url,
+    _options: options,
+    _meter: makeMeter(now),
+    _channels: channels,
+    _guard: guardWith(threw),
+    _invalid: onInvalid,
+    _threw: threw,
+    _now: now,
+    _random: random,
+    _backoff: attempt => backoff(attempt, random, retry),
+    _timer: () => timerOn(clock),
+    _newId: length => newId(random, length),
+    _all: () => [...channels.values()],
+    _channel(name, own) {
+      const channel = channels.get(name) ?? openChannel(core, name);
+      channel._merge(own);
+      channels.set(name, channel);
+      return channel;
+    },
+    async _past() {
+      for (let tries = 1; ; tries++) {
+        await core._connection._use();
+        const past = options._past ?? (await import('./past.ts').catch(String));
+        // Closed meanwhile: what was asked before does not open it again.
+        if (core._connection._status.value.state === 'idle') throw new FanfareError('closed');
+        if (typeof past !== 'string') return past;
+        if (tries > 4) throw new FanfareError('network', past);
+        await new Promise<void>(resolve => timerOn(clock)(resolve, tries * 1000));
+      }
+    },
+    _error: (...args) => new FanfareError(...args),
+    _fromWire: fromWire,
+    _toMessage: toMessage,
+  } as Writable<Core>;
+  core._connection = makeConnection(core);
+  core._publisher = makePublisher(core);
+  return core;
 }
 
 /** What a handler threw is the application's error, told as any uncaught one. */

@@ -1,64 +1,62 @@
 import type { Core } from './core.ts';
-import { Listeners } from './store.ts';
+import { putNewest } from './newest.ts';
+import { listeners } from './store.ts';
 import type { Entries, Message, Off } from './types.ts';
 
-/** The newest message of each key, in the order of offsets. The map that is given out is copied only when somebody looks at it after a change. */
-export class ChannelEntries extends Listeners<void> implements Entries {
-  private _map = new Map<string, Message>();
-  private _copy: ReadonlyMap<string, Message> | undefined;
-  private _told = false;
-  ready = false;
-
-  constructor(
-    core: Core,
-    /** Keeps the channel subscribed; throws where it has no `snapshot`. */
-    private _watch: () => Off,
-  ) {
-    super(core._guard);
-  }
-
-  get value(): ReadonlyMap<string, Message> {
-    return (this._copy ??= new Map(this._map));
-  }
-
-  get(key: string): Message | undefined {
-    return this._map.get(key);
-  }
-
-  subscribe(listener: (value: ReadonlyMap<string, Message>) => void): Off {
-    const release = this._watch();
-    const tell = () => listener(this.value);
-    const off = this._add(tell);
-    this._guard(tell);
-    return () => {
-      off();
-      release();
-    };
-  }
-
-  _put(message: Message): void {
-    const { key } = message;
-    if (key === undefined) return;
-    this._map.delete(key);
-    if (message.data !== null) this._map.set(key, message);
-    this._changed();
-  }
-
+/** The newest message of each key, in the order of offsets. */
+export interface ChannelEntries extends Entries {
+  ready: boolean;
+  _put(message: Message): void;
   /** `ready`: the whole state has come. `false`: it begins anew. */
-  _set(ready: boolean): void {
-    if (!ready) this._map.clear();
-    this.ready = ready;
-    this._changed();
-  }
+  _set(ready: boolean): void;
+}
+
+/** `watch` keeps the channel subscribed; it throws where it has no `snapshot`. */
+export function channelEntries({ _guard: guard }: Core, watch: () => Off): ChannelEntries {
+  const map = new Map<string, Message>();
+  const { _add, _size, _tell } = listeners<void>(guard);
+  /** What is given out is copied only when somebody looks at it after a change. */
+  let copy: ReadonlyMap<string, Message> | undefined;
+  let told = false;
 
   /** Tells once for all that comes together. */
-  private _changed(): void {
-    this._copy = undefined;
-    if (this._told || !this._all.size) return;
-    this._told = true;
+  const changed = () => {
+    copy = undefined;
+    if (told || !_size()) return;
+    told = true;
     queueMicrotask(() => {
-      this._told = false;
-      this._tell();
+      told = false;
+      _tell();
     });
-  }
+  };
+  const entries: ChannelEntries = {
+    ready: false,
+    get value() {
+      return (copy ??= new Map(map));
+    },
+    get: key => map.get(key),
+    subscribe(listener) {
+      const release = watch();
+      const tell = () => listener(entries.value);
+      const off = _add(tell);
+      guard(tell);
+      return () => {
+        off();
+        release();
+      };
+    },
+    _put(message) {
+      const { key } = message;
+      if (key == null) return;
+      if (message.data === null) map.delete(key);
+      else putNewest(map, key, message);
+      changed();
+    },
+    _set(ready) {
+      if (!ready) map.clear();
+      entries.ready = ready;
+      changed();
+    },
+  };
+  return entries;
 }

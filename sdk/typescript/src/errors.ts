@@ -13,45 +13,36 @@ const REMEDIES: Record<string, string> = {
   401: 'connect() with a new token',
   403: 'use a token that allows it',
 };
-const PASSES = ['network', 'offline', 'timeout'];
 
 /** Every error of this package: `code` to decide by, `remedy` for a person. */
 export class FanfareError extends Error implements FanfareErrorFields {
-  override readonly name = 'FanfareError';
-  readonly remedy: string;
-  readonly retryable: boolean;
-  readonly retryAfter?: number;
-  readonly issues?: FanfareErrorFields['issues'];
-  readonly position?: Position;
-  channel?: string;
+  declare readonly code: Code;
+  declare readonly remedy: string;
+  declare readonly retryable: boolean;
+  declare readonly retryAfter?: number;
+  declare readonly issues?: FanfareErrorFields['issues'];
+  declare readonly position?: Position;
+  declare channel?: string;
 
-  constructor(
-    readonly code: Code,
-    detail?: string,
-    fields: Partial<FanfareErrorFields> & { cause?: unknown } = {},
-  ) {
+  constructor(code: Code, detail?: string, fields: Partial<FanfareErrorFields> & { cause?: unknown } = {}) {
     const row = CODES[code as ServerCode];
-    const retryable = fields.retryable ?? (row ? !!row[2] : PASSES.includes(code));
+    const retryable = fields.retryable ?? (row ? !!row[2] : /^(network|offline|timeout)$/.test(code));
     const remedy =
       fields.remedy ?? REMEDIES[code] ?? REMEDIES[row?.[0]] ?? (retryable ? 'try again' : 'see the message');
     super(`${code}: ${detail || remedy}`);
-    Object.assign(this, fields);
-    this.remedy = remedy;
-    this.retryable = retryable;
+    Object.assign(this, fields, { name: 'FanfareError', code, remedy, retryable });
   }
 }
 
 /** The error in an `error` or `disconnect` frame, or in a problem document. */
-export function fromWire(frame: Partial<Frame>): FanfareError {
-  const { code, detail, remedy, retryable, retry_after_ms, epoch, offset } = frame;
-  return new FanfareError(code ?? 'internal', detail, {
+export const fromWire = ({ code, detail, remedy, retryable, retry_after_ms, epoch, offset }: Partial<Frame>) =>
+  new FanfareError(code ?? 'internal', detail, {
     remedy,
     // A frame that says how long to wait means that waiting helps.
-    retryable: retryable ?? (retry_after_ms !== undefined || undefined),
+    retryable: retryable ?? (retry_after_ms == null ? undefined : true),
     retryAfter: retry_after_ms,
     position: epoch && `${epoch}-${offset}`,
   });
-}
 
 /** Gone with the connection: it can be asked again on the next. */
 export const isNetwork = (error: unknown): boolean => (error as FanfareError).code === 'network';

@@ -1,4 +1,3 @@
-import type { FanfareError } from './errors.ts';
 import type { LinkContext } from './link.ts';
 import type { Position } from './types.ts';
 
@@ -13,56 +12,57 @@ export interface Ask {
   token?: string;
 }
 
-/** A request to the hub with our credentials; the answer, whose status is 2xx. What it rejects with is for `failure`. */
-export async function ask(
+/** A request to the hub with our credentials, and what `read` makes of an answer whose status is 2xx. Rejects with errors of ours. */
+export async function ask<T>(
   { _core, _session, _token }: LinkContext,
   path: string,
   { method, body, signal, token = _token }: Ask,
-): Promise<Response> {
-  const { _meter: meter, _options: options, _url } = _core;
+  read: (response: Response) => T | Promise<T>,
+): Promise<T> {
+  const { _meter: meter, _options: options, _url, _error } = _core;
   const headers: Record<string, string> = { 'Fanfare-Session': _session };
   if (token) headers.Authorization = `Bearer ${token}`;
   const text = body ? JSON.stringify(body) : undefined;
   meter._counts.requests++;
-  meter._bytesOut += text?.length ?? 0;
-  const fetcher = options.fetch ?? (globalThis as { fetch?: typeof fetch }).fetch;
-  if (!fetcher) throw _core._error('unsupported', 'no fetch here: give one as the option fetch');
-  const response = await fetcher.call(globalThis, _url + path, {
-    method,
-    headers,
-    body: text,
-    signal,
-    cache: 'no-store',
-    credentials: options.credentials,
-  });
-  if (response.ok) return response;
-  const { status } = response;
-  const problem = await response.json().catch(() => undefined);
-  // A proxy's answer decides nothing.
-  if (problem?.code) throw _core._fromWire(problem);
-  throw _core._error(status > 499 || status === 429 ? 'unavailable' : 'network', `HTTP ${status}, and not from a hub`);
+  meter._bytes.sent += text?.length ?? 0;
+  try {
+    const fetcher = options.fetch ?? (globalThis as { fetch?: typeof fetch }).fetch;
+    if (!fetcher) throw _error('unsupported', 'no fetch here: give one as the option fetch');
+    const response = await fetcher.call(globalThis, _url + path, {
+      method,
+      headers,
+      body: text,
+      signal,
+      cache: 'no-store',
+      credentials: options.credentials,
+    });
+    if (response.ok) return await read(response);
+    const { status } = response;
+    const problem = await response.json().catch(() => {});
+    // A proxy's answer decides nothing.
+    throw problem?.code
+      ? _core._fromWire(problem)
+      : _error(status > 499 || status === 429 ? 'unavailable' : 'network', `HTTP ${status}, and not from a hub`);
+  } catch (cause) {
+    throw (cause as { remedy?: string }).remedy ? cause : _error('network', `${cause}`, { cause });
+  }
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the hub's answers are read field by field
-export async function json(context: LinkContext, path: string, how: Ask): Promise<Record<string, any>> {
-  const text = await (await ask(context, path, how)).text();
-  context._core._meter._bytesIn += text.length;
-  return JSON.parse(text);
-}
-
-/** What a request rejected with, as an error of ours. */
-export const failure = ({ _core }: LinkContext, cause: unknown): FanfareError =>
-  typeof (cause as FanfareError).code === 'string'
-    ? (cause as FanfareError)
-    : _core._error('network', `${cause}`, { cause });
+export const json = (context: LinkContext, path: string, how: Ask): Promise<Record<string, any>> =>
+  ask(context, path, how, async response => {
+    const text = await response.text();
+    context._core._meter._bytes.received += text.length;
+    return JSON.parse(text);
+  });
 
 /** The positions of a request's channels (`undefined`: from now), as one. */
 export const makeCursor = (positions: readonly (Position | undefined)[]): string =>
   positions.map(part => part ?? '').join('~');
 
-/** What is defined of these, as it stands in a query. */
-export const params = (pairs: [name: string, value: unknown][]): string =>
-  pairs
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${encodeURIComponent(value as string)}`)
-    .join('&');
+/** The path of an endpoint with what is defined of `fields`, for `channels`. */
+export const pathOf = (endpoint: string, channels: string[], fields: object = {}): string =>
+  `/v1/${endpoint}?${[...channels.map(channel => ['channel', channel]), ...Object.entries(fields)]
+    .filter(([, value]) => value != null)
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join('&')}`;

@@ -1,4 +1,5 @@
 import { FanfareError } from './errors.ts';
+import { onAbort } from './on-abort.ts';
 import type { IterateOptions, Message, Off } from './types.ts';
 
 /**
@@ -11,68 +12,53 @@ export function iterate(
   listen: (message: (message: Message) => void, error: (error: unknown) => void) => Off,
 ): AsyncIterableIterator<Message> {
   let waiting: Message[] = [];
-  let failure: { _error: unknown } | undefined;
-  let done = false;
+  /** It ends, after what waits; with an error, if there is one in it. */
+  let over: unknown[] | undefined;
   /** Wakes a loop that waits. */
   let wake = () => {};
+  let stop: Off | undefined;
 
-  function took(message: Message): void {
-    if (done || failure) return;
-    waiting.push(message);
-    wake();
-    if (waiting.length <= buffer) return;
-    if (overflow === 'error') {
-      waiting.pop();
-      return fail(new FanfareError('overflow', `${buffer} messages wait to be read`, { channel }));
-    }
-    const lost = (overflow === 'oldest' ? waiting.shift() : waiting.pop())!;
-    onGap?.({ channel, reason: 'overflow', position: lost.position ?? '' });
-  }
-  /** After what waits. */
-  function fail(_error: unknown): void {
-    failure ??= { _error };
+  const finish = (how: unknown[]) => {
+    over ??= how;
     wake();
     off();
-  }
-  function end(): void {
-    done = true;
+    stop?.();
+  };
+  const end = () => {
     waiting = [];
-    wake();
-    off();
-  }
-  async function* read(): AsyncGenerator<Message> {
+    over = [];
+    finish(over);
+  };
+  const off = onAbort(signal, end);
+  stop = listen(
+    message => {
+      if (over) return;
+      waiting.push(message);
+      wake();
+      if (waiting.length <= buffer) return;
+      const lost = (overflow === 'oldest' ? waiting.shift() : waiting.pop())!;
+      if (overflow === 'error')
+        finish([new FanfareError('overflow', `${buffer} messages wait to be read`, { channel })]);
+      else onGap?.({ channel, reason: 'overflow', position: lost.position ?? '' });
+    },
+    error => finish([error]),
+  );
+  if (signal?.aborted) end();
+  // It failed while it began to listen.
+  if (over) stop();
+  const messages = (async function* () {
     for (;;) {
       const message = waiting.shift();
       if (message) yield message;
-      else if (done) return;
-      else if (failure) {
-        done = true;
-        throw failure._error;
-      } else await new Promise<void>(resolve => (wake = resolve));
+      else if (!over) await new Promise<void>(resolve => (wake = resolve));
+      else if (over.length) throw over[0];
+      else return;
     }
-  }
-
-  let ended = false;
-  let stop: Off | undefined;
-  const off = () => {
-    ended = true;
-    signal?.removeEventListener('abort', end);
-    stop?.();
+  })();
+  const leave = messages.return.bind(messages);
+  messages.return = value => {
+    end();
+    return leave(value);
   };
-  stop = listen(took, fail);
-  if (signal?.aborted) end();
-  else signal?.addEventListener('abort', end);
-  // It failed while it began to listen.
-  if (ended) off();
-  const messages = read();
-  return {
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    next: () => messages.next(),
-    return(value) {
-      end();
-      return messages.return(value);
-    },
-  };
+  return messages;
 }

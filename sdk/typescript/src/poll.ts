@@ -1,7 +1,7 @@
 import { globals, guarded, systemClock } from './env.ts';
 import { FanfareError } from './errors.ts';
-import { guardWith, Value } from './store.ts';
-import { Timer } from './timer.ts';
+import { guardWith, storeOf } from './store.ts';
+import { timerOn } from './timer.ts';
 import type { Off, Poll, PollOptions, PollState } from './types.ts';
 
 /**
@@ -15,13 +15,14 @@ export function poll<R>(
   const { min = 1000, max = 30_000, factor = 1.5, jitter = 0.1, until, channel, errors = 5, signal } = options;
   const { changed = differ, clock = systemClock, random = Math.random, onResult, onError } = options;
   const guard = guardWith(error => console.error(error));
-  const state = new Value<PollState<R>>(
+  const state = storeOf<PollState<R>>(
     { state: 'running', result: undefined, error: undefined, interval: min, requests: 0 },
     guard,
   );
   const set = (change: Partial<PollState<R>>) => state._set({ ...state.value, ...change });
-  const timer = new Timer(clock);
+  const timer = timerOn(clock);
   const abort = new AbortController();
+  const page = guarded(() => globals.document);
   const offs: Off[] = [];
   let failures = 0;
   let over = false;
@@ -32,7 +33,7 @@ export function poll<R>(
     finish = (last, result, error) => {
       if (over) return;
       over = true;
-      timer._stop();
+      timer();
       abort.abort();
       for (const off of offs) off();
       set({ state: last });
@@ -43,26 +44,23 @@ export function poll<R>(
   // Whoever does not look at `done` has not forgotten to handle its end.
   done.catch(() => {});
 
-  const page = guarded(() => globals.document);
   const hidden = () => page?.visibilityState === 'hidden';
   const covered = () => channel?.state.value.state === 'live';
-
-  function plan(): void {
-    timer._stop();
+  const plan = () => {
+    timer();
     if (over || busy) return;
     set({ state: hidden() ? 'hidden' : covered() ? 'quiet' : 'waiting' });
-    if (state.value.state === 'waiting') timer._start(ask, state.value.interval * (1 + jitter * (2 * random() - 1)));
-  }
-
-  async function ask(): Promise<void> {
-    timer._stop();
+    if (state.value.state === 'waiting') timer(ask, state.value.interval * (1 + jitter * (2 * random() - 1)));
+  };
+  const ask = async () => {
+    timer();
     again = busy;
     if (over || busy) return;
     busy = true;
     const { requests, result: before, interval } = state.value;
     set({ state: 'running', requests: requests + 1 });
     try {
-      const result = await fn(abort);
+      const result = await fn({ signal: abort.signal });
       if (over) return;
       const same = before !== undefined && !changed(before, result);
       failures = 0;
@@ -79,18 +77,15 @@ export function poll<R>(
     }
     if (again) ask();
     else plan();
-  }
-
-  const stop = () => finish('stopped');
-  function now(): void {
+  };
+  const now = () => {
     set({ interval: min });
     ask();
-  }
-
-  const listen = (target: EventTarget | undefined, event: string, act: () => void) => {
-    target?.addEventListener?.(event, act);
-    offs.push(() => target?.removeEventListener?.(event, act));
   };
+  const stop = () => finish('stopped');
+  const listen = (target: EventTarget | undefined, event: string, act: () => void) =>
+    target?.addEventListener?.(event, act, { signal: abort.signal });
+
   listen(page, 'visibilitychange', () => (hidden() ? plan() : state.value.state === 'hidden' && now()));
   listen(signal, 'abort', stop);
   if (signal?.aborted) stop();
@@ -114,7 +109,7 @@ export function poll<R>(
     get value() {
       return state.value;
     },
-    subscribe: listener => state.subscribe(listener),
+    subscribe: state.subscribe,
     done,
     now,
     stop,

@@ -2,10 +2,10 @@ import type { ClientChannel } from './channel.ts';
 import type { Core } from './core.ts';
 import { type FanfareError, isNetwork } from './errors.ts';
 import type { Frame, Link } from './link.ts';
-import { Sequence } from './sequence.ts';
-import { Listeners, Value } from './store.ts';
+import { sequence } from './sequence.ts';
+import { listeners, storeOf } from './store.ts';
 import type { Member, Off, Presence, PresenceEvent, PresenceState, StandardSchemaV1 } from './types.ts';
-import { type Checked, check, checkInput } from './validate.ts';
+import { check, checkInput } from './validate.ts';
 
 /** What we entered with, who we were, and on which link it was said. */
 interface Entered {
@@ -18,155 +18,143 @@ interface Entered {
 const NOBODY: PresenceState = { members: [], count: 0, users: 0 };
 
 /** Who is there, and whether we are. */
-export class ChannelPresence implements Presence {
-  private _state: Value<PresenceState>;
-  private _events: Listeners<PresenceEvent>;
-  private _byClient = new Map<string, Member>();
-  /** What we entered with; the reference is new for each `enter`. */
-  private _entered: Entered | undefined;
+export interface ChannelPresence extends Presence {
+  _frame(frame: Frame): void;
+  /** A link is up: says again that we are there. */
+  _reenter(): void;
+  /** Nobody knows who is there. */
+  _clear(): void;
+  /** Neither are we. */
+  _forget(): void;
+}
+
+export function channelPresence(
+  { _connection: connection, _meter: meter, _guard: guard, _invalid: invalid }: Core,
+  channel: ClientChannel,
+  schema: StandardSchemaV1 | undefined,
+): ChannelPresence {
+  const { name } = channel;
+  const state = storeOf(NOBODY, guard);
+  const events = listeners<PresenceEvent>(guard);
   /** Validation may take its time; frames are applied in order. */
-  private _order = new Sequence();
+  const order = sequence();
+  let byClient = new Map<string, Member>();
   /** The pages of a list that is still coming. */
-  private _pages: Map<string, Member> | undefined;
+  let pages: Map<string, Member> | undefined;
+  /** What we entered with; the reference is new for each `enter`. */
+  let entered: Entered | undefined;
 
-  constructor(
-    private _core: Core,
-    private _channel: ClientChannel,
-    private _schema: StandardSchemaV1 | undefined,
-  ) {
-    this._state = new Value(NOBODY, _core._guard);
-    this._events = new Listeners(_core._guard);
-  }
-
-  get value() {
-    return this._state.value;
-  }
-  get members() {
-    return this.value.members;
-  }
-  get count() {
-    return this.value.count;
-  }
-  get users() {
-    return this.value.users;
-  }
-  get entered() {
-    return !!this._entered;
-  }
-
-  subscribe(listener: (value: PresenceState) => void): Off {
-    return this._watch(() => this._state.subscribe(listener));
-  }
-
-  events(listener: (event: PresenceEvent) => void): Off {
-    return this._watch(() => this._events._add(listener));
-  }
-
-  private _watch(add: () => Off): Off {
-    const release = this._channel._watch('presence');
+  const watch = (add: () => Off): Off => {
+    const release = channel._watch('presence');
     const off = add();
     return () => {
       off();
       release();
     };
-  }
-
-  async enter(data?: unknown): Promise<void> {
-    await checkInput(this._schema, data, this._channel.name);
-    const entered: Entered = (this._entered = { _data: data });
-    const { _connection: connection } = this._core;
-    // Lost on the way or not connected yet: it is said again by whoever notices first, once for each link.
-    while (this._entered === entered) {
-      try {
-        await connection._use();
-        await this._say(entered);
-        return;
-      } catch (error) {
-        if (isNetwork(error) && connection._status.value.state !== 'failed') continue;
-        if (this._entered === entered) this._entered = undefined;
-        throw error;
-      }
-    }
-  }
-
-  async leave(): Promise<void> {
-    const { _connection: connection } = this._core;
-    const was = this._entered;
-    this._entered = undefined;
-    if (was && connection._link) {
-      await connection._ask({ type: 'leave', channel: this._channel.name }).catch(error => {
-        // Gone with the connection, or never there: left is left.
-        if (!isNetwork(error) && error.code !== 'not_found') throw error;
-      });
-    }
-    this._channel._settle();
-  }
-
-  /** Connected anew: says again that we are here, unless somebody else is now. */
-  _reenter(): void {
-    const { _entered: entered, _core: core } = this;
-    if (!entered) return;
-    if (entered._said && entered._user !== core._connection._user) {
-      this._entered = undefined;
-      return;
-    }
-    this._say(entered).catch((error: FanfareError) => {
-      if (!isNetwork(error)) core._meter._log('enter refused', `${this._channel.name}: ${error.code}`);
-    });
-  }
-
-  _forget(): void {
-    this._entered = undefined;
-    this._clear();
-  }
-
-  _clear(): void {
-    this._byClient.clear();
-    this._state._set(NOBODY);
-  }
-
-  private _say(entered: Entered): Promise<unknown> {
-    const { _connection: connection } = this._core;
-    if (entered._link !== connection._link || !entered._said) {
-      entered._link = connection._link;
-      entered._user = connection._user;
-      entered._said = this._channel
-        ._withToken({ type: 'enter', channel: this._channel.name, data: entered._data ?? null })
+  };
+  const say = (mine: Entered) => {
+    if (mine._link !== connection._link || !mine._said) {
+      mine._link = connection._link;
+      mine._user = connection._user;
+      mine._said = channel
+        ._withToken({ type: 'enter', channel: name, data: mine._data ?? null })
         .then(frame => connection._ask(frame));
     }
-    return entered._said;
-  }
+    return mine._said;
+  };
+  const clear = () => {
+    byClient.clear();
+    state._set(NOBODY);
+  };
 
-  _frame(frame: Frame): void {
-    const checks = (frame.members as Frame[]).map(member => check(this._schema, member.data));
-    const slow = checks.some(item => item instanceof Promise);
-    this._order._then(slow ? Promise.all(checks) : (checks as Checked[]), done => this._apply(frame, done));
-  }
-
-  private _apply({ action, more, count, users, members: raw }: Frame, checks: Checked[]): void {
-    const members = (raw as Frame[]).flatMap(({ client, user, info, data, entered_at: enteredAt }, i): Member[] => {
-      const { value, issues } = checks[i]!;
-      // Who leaves takes no data along that would have to be right.
-      if (!issues || action === 'leave') return [{ client, user, info, data: issues ? data : value, enteredAt }];
-      this._core._invalid({ channel: this._channel.name, data, issues });
-      return [];
-    });
-    const present = action === 'present';
-    if (present) this._pages ??= new Map();
-    for (const map of present ? [this._pages!] : [this._byClient, this._pages])
-      for (const member of members)
-        if (action === 'leave') map?.delete(member.client);
-        else map?.set(member.client, member);
-    if (present && !more) {
-      this._byClient = this._pages!;
-      this._pages = undefined;
-    }
-    if (!present || !more)
-      this._state._set({
-        members: [...this._byClient.values()].sort((a, b) => a.enteredAt - b.enteredAt),
-        count,
-        users,
-      });
-    this._events._tell({ action, members });
-  }
+  return {
+    get value() {
+      return state.value;
+    },
+    get members() {
+      return state.value.members;
+    },
+    get count() {
+      return state.value.count;
+    },
+    get users() {
+      return state.value.users;
+    },
+    get entered() {
+      return !!entered;
+    },
+    subscribe: listener => watch(() => state.subscribe(listener)),
+    events: listener => watch(() => events._add(listener)),
+    async enter(data) {
+      await checkInput(schema, data, name);
+      const mine: Entered = (entered = { _data: data });
+      // Lost on the way or not connected yet: it is said again by whoever notices first, once for each link.
+      while (entered === mine) {
+        try {
+          await connection._use();
+          await say(mine);
+          return;
+        } catch (error) {
+          if (isNetwork(error) && connection._status.value.state !== 'failed') continue;
+          if (entered === mine) entered = undefined;
+          throw error;
+        }
+      }
+    },
+    async leave() {
+      const was = entered;
+      entered = undefined;
+      if (was && connection._link)
+        await connection._ask({ type: 'leave', channel: name }).catch((error: FanfareError) => {
+          // Gone with the connection, or never there: left is left.
+          if (!isNetwork(error) && error.code !== 'not_found') throw error;
+        });
+      channel._settle();
+    },
+    _reenter() {
+      // What one user entered with is not another's.
+      if (entered?._said && entered._user !== connection._user) entered = undefined;
+      if (entered)
+        say(entered).catch((error: FanfareError) => {
+          if (!isNetwork(error)) meter._log('enter refused', `${name}: ${error.code}`);
+        });
+    },
+    _clear: clear,
+    _forget() {
+      entered = undefined;
+      clear();
+    },
+    _frame({ action, more, count, users, members: raw }) {
+      const checks = (raw as Frame[]).map(member => check(schema, member.data));
+      order(
+        checks.some(item => item instanceof Promise) ? Promise.all(checks) : (checks as Awaited<(typeof checks)[0]>[]),
+        done => {
+          const present = action === 'present';
+          const members = (raw as Frame[]).flatMap(
+            ({ client, user, info, data, entered_at: enteredAt }, i): Member[] => {
+              const { value, issues } = done[i]!;
+              // Who leaves takes no data along that would have to be right.
+              if (!issues || action === 'leave')
+                return [{ client, user, info, data: issues ? data : value, enteredAt }];
+              invalid({ channel: name, data, issues });
+              return [];
+            },
+          );
+          if (present) pages ??= new Map();
+          for (const map of present ? [pages] : [byClient, pages])
+            for (const member of members)
+              if (action === 'leave') map?.delete(member.client);
+              else map?.set(member.client, member);
+          if (!present || !more) {
+            if (present) {
+              byClient = pages!;
+              pages = undefined;
+            }
+            state._set({ members: [...byClient.values()].sort((a, b) => a.enteredAt - b.enteredAt), count, users });
+          }
+          events._tell({ action, members });
+        },
+      );
+    },
+  };
 }

@@ -1,17 +1,22 @@
 /** Runs things in the order in which they were given, at once as long as nothing before them takes its time. */
-export class Sequence {
-  private _last: Promise<void> | undefined;
+export interface Sequence {
+  <T>(value: T | Promise<T>, use: (value: T) => void): void;
   /** How many wait. */
-  _size = 0;
+  _size: number;
+}
 
-  _then<T>(value: T | Promise<T>, use: (value: T) => void): void {
-    if (!this._last && !(value instanceof Promise)) return use(value);
-    this._size++;
-    const mine: Promise<void> = Promise.all([value, this._last]).then(([result]) => {
-      this._size--;
+export function sequence(): Sequence {
+  let last: Promise<void> | undefined;
+  const run: Sequence = (value, use) => {
+    if (!last && !(value instanceof Promise)) return use(value);
+    run._size++;
+    const mine: Promise<void> = Promise.all([value, last]).then(([result]) => {
+      run._size--;
       use(result);
-      if (this._last === mine) this._last = undefined;
+      if (last === mine) last = undefined;
     });
-    this._last = mine;
-  }
+    last = mine;
+  };
+  run._size = 0;
+  return run;
 }

@@ -13,41 +13,48 @@ export const guardWith =
     }
   };
 
-/** Who is told of something. One that throws does not keep the others from hearing. */
-export class Listeners<T> {
-  _all = new Set<(value: T) => void>();
+/** Who is told of something. */
+export interface Listeners<T> {
+  _size(): number;
+  _add(fn: (value: T) => void): Off;
+  /** One that throws does not keep the others from hearing. */
+  _tell(value: T): void;
+}
 
-  constructor(readonly _guard: Guard) {}
-
-  _add(fn: (value: T) => void): Off {
-    const own = (value: T) => fn(value);
-    this._all.add(own);
-    return () => this._all.delete(own);
-  }
-
-  _tell(value: T): void {
-    for (const fn of [...this._all]) if (this._all.has(fn)) this._guard(() => fn(value));
-  }
+export function listeners<T>(guard: Guard): Listeners<T> {
+  const all = new Set<(value: T) => void>();
+  return {
+    _size: () => all.size,
+    _add(fn) {
+      const own = (value: T) => fn(value);
+      all.add(own);
+      return () => all.delete(own);
+    },
+    _tell(value) {
+      for (const fn of [...all]) if (all.has(fn)) guard(() => fn(value));
+    },
+  };
 }
 
 /** A value with listeners. */
-export class Value<T> extends Listeners<T> implements Store<T> {
-  constructor(
-    public value: T,
-    guard: Guard,
-  ) {
-    super(guard);
-  }
+export interface Value<T> extends Store<T> {
+  _set(value: T): void;
+}
 
-  _set(value: T): void {
-    if (value === this.value) return;
-    this.value = value;
-    this._tell(value);
-  }
-
-  subscribe(fn: (value: T) => void): Off {
-    const off = this._add(fn);
-    this._guard(() => fn(this.value));
-    return off;
-  }
+export function storeOf<T>(value: T, guard: Guard): Value<T> {
+  const { _add, _tell } = listeners<T>(guard);
+  const store = {
+    value,
+    _set(next: T) {
+      if (next === store.value) return;
+      store.value = next;
+      _tell(next);
+    },
+    subscribe(fn: (value: T) => void) {
+      const off = _add(fn);
+      guard(() => fn(store.value));
+      return off;
+    },
+  };
+  return store;
 }

@@ -1,8 +1,8 @@
 import type { FanfareError } from './errors.ts';
-import { ask, failure, json, params } from './http.ts';
+import { ask, json, makeCursor, pathOf } from './http.ts';
 import type { Frame, LinkContext } from './link.ts';
 import { sseParser } from './sse-parser.ts';
-import type { Off } from './types.ts';
+import type { Off, Position } from './types.ts';
 
 /** The hub says something at least every 15 s on a stream; one and a half times that is silence. */
 const SILENCE = 22_500;
@@ -11,86 +11,81 @@ const WAIT = 25;
 /** Presence is not told by polls; it is asked for this often, s. */
 const PRESENCE = 5;
 
-/** What the reader of a stream of some channels needs of their link. */
-export interface Reader {
-  _context: LinkContext;
-  /** The link works: tells so once. */
-  _works(): void;
-  _frame(frame: Frame): void;
-  /** A message: delivers it and moves its channel's position. */
-  _message(frame: Frame): void;
-  _alive(): void;
-  /** A request for these channels failed. */
-  _refuse(channels: string[], error: FanfareError): void;
-  _end(error: FanfareError, unfit?: boolean): void;
-  /** A request for these channels from where they stand now. */
-  _path(endpoint: string, channels: string[], like: Frame): string;
-  /** They stand there now. */
-  _moved(channels: string[], cursor: string): void;
+/** A subscription over HTTP, and how far it has come. */
+export interface Sub {
+  _channel: string;
+  _ref: unknown;
+  _token: string | undefined;
+  /** From where it was to begin. */
+  _since: Position | undefined;
+  _last: number | undefined;
+  /** As they stand in a request. */
+  _options: { presence?: boolean };
+  /** Where to go on; `undefined` until its past has been read. */
+  _at?: Position;
+  /** Its past is being read. */
+  _reading?: boolean;
 }
 
-/** Reads until it is stopped, or ends its link. `like`: what was asked for each of the channels. */
-export type Read = (reader: Reader, channels: string[], like: Frame) => Off;
+/** What the reader of a stream of some channels, which have the same options, needs of their link. */
+export interface Reader {
+  _context: LinkContext;
+  /** The link works. */
+  _works(): void;
+  /** What came; moves its channel's position. */
+  _frame(frame: Frame): void;
+  /** A request for these channels failed. */
+  _refuse(group: Sub[], error: FanfareError): void;
+  _end(error: FanfareError, unfit?: boolean): void;
+}
+
+/** Reads until it is stopped, or ends its link. */
+export type Read = (reader: Reader, group: Sub[]) => Off;
+
+/** A request for these channels from where they stand now. */
+const onwards = (endpoint: string, group: Sub[], more: object) =>
+  pathOf(endpoint, namesOf(group), { ...group[0]!._options, ...more, since: makeCursor(group.map(sub => sub._at)) });
+
+export const namesOf = (group: Sub[]): string[] => group.map(sub => sub._channel);
 
 /** Server-Sent Events by streaming fetch, since an EventSource cannot send headers. */
-export const readSse: Read = (reader, channels, like) => {
-  const { token } = like;
-  const { _core: core, _mute } = reader._context;
+export const readSse: Read = ({ _context, _works, _frame, _refuse, _end }, group) => {
+  const { _core: core, _mute } = _context;
   const timer = core._timer();
   const stop = new AbortController();
   const { signal } = stop;
   const finish = () => {
-    timer._stop();
+    timer();
     stop.abort();
   };
   const watch = (ms: number, unfit?: boolean) =>
-    timer._start(() => {
-      finish();
-      reader._end(core._error('network', 'sse: the stream is silent'), unfit);
-    }, ms);
-  const took = (event: string, frame: Frame) => {
-    const type = event.replace('fanfare.', '');
-    if (!type || type === 'message') reader._message(frame);
-    else if (type === 'disconnect') {
-      finish();
-      reader._end(core._fromWire(frame));
-    }
-    // Where it stands was told when its past was read.
-    else if (type !== 'subscribed') {
-      if (type === 'gap')
-        reader._moved(
-          channels,
-          channels.map(it => (it === frame.channel ? `${frame.epoch}-${frame.offset}` : '')).join('~'),
-        );
-      reader._frame({ ...frame, type });
-    }
-  };
-  const run = async () => {
-    watch(_mute, true);
-    const { body } = await ask(reader._context, reader._path('sse', channels, { ...like, envelope: 1 }), {
-      signal,
-      token,
-    });
+    timer(() => _end(core._error('network', 'sse: the stream is silent'), unfit), ms);
+
+  watch(_mute, true);
+  ask(_context, onwards('sse', group, { envelope: 1 }), { signal, token: group[0]!._token }, async ({ body }) => {
     if (!body) throw core._error('unsupported', 'no streaming fetch here');
     const bytes = body.getReader();
     const decoder = new TextDecoder();
     const parse = sseParser();
     for (;;) {
       const { done, value } = await bytes.read();
-      if (signal.aborted) return;
       if (done) throw core._error('network', 'sse: the stream ended');
-      watch(SILENCE);
-      core._meter._bytesIn += value.length;
-      reader._alive();
-      reader._works();
-      for (const { _event, _data } of parse(decoder.decode(value, { stream: true })))
-        if (!signal.aborted) took(_event, JSON.parse(_data));
+      core._meter._bytes.received += value.length;
+      if (!signal.aborted) watch(SILENCE);
+      _works();
+      for (const { _event, _data } of parse(decoder.decode(value, { stream: true }))) {
+        if (signal.aborted) return;
+        const type = _event.replace('fanfare.', '') || 'message';
+        const frame = JSON.parse(_data);
+        if (type === 'disconnect') _end(core._fromWire(frame));
+        // Where it stands was told when its past was read.
+        else if (type !== 'subscribed') _frame({ ...frame, type });
+      }
     }
-  };
-  run().catch(error => {
+  }).catch(error => {
     if (signal.aborted) return;
     finish();
-    reader._refuse(channels, failure(reader._context, error));
+    _refuse(group, error);
   });
   return finish;
 };
@@ -98,43 +93,44 @@ export const readSse: Read = (reader, channels, like) => {
 /** Long polls, or short ones as often as the hub proposes. */
 export const readPolls =
   (long: boolean): Read =>
-  (reader, channels, like) => {
-    const { token, presence } = like;
-    const { _core: core } = reader._context;
+  ({ _context, _frame, _refuse, _end }, group) => {
+    const { _token: token, _options } = group[0]!;
+    const { presence } = _options;
+    const { _core: core } = _context;
     const timer = core._timer();
     let limit: AbortController | undefined;
     let over = false;
     let presenceAt = -Infinity;
     let failures = 0;
 
-    const sleep = (ms: number) => new Promise<void>(resolve => timer._start(resolve, ms));
+    const sleep = (ms: number) => new Promise<void>(resolve => timer(resolve, ms));
     const get = (path: string, seconds: number) => {
-      const { signal } = (limit = new AbortController());
+      limit = new AbortController();
       if (over) limit.abort();
-      timer._start(() => limit!.abort(), seconds * 1000);
-      return json(reader._context, path, { signal, token }).finally(() => timer._stop());
-    };
-    const members = async (channel: string) => {
-      const all: unknown[] = [];
-      for (let after: string | undefined; ; ) {
-        const page = await get(`/v1/presence?${params(Object.entries({ channel, limit: 1000, after }))}`, 10);
-        all.push(...page.members);
-        after = page.next;
-        if (after === undefined || all.length > 10_000)
-          return reader._frame({ ...page, type: 'presence', channel, action: 'present', members: all });
-      }
+      const { signal } = limit;
+      timer(() => limit!.abort(), seconds * 1000);
+      return json(_context, path, { signal, token }).finally(timer);
     };
     const poll = async (wait: number): Promise<number> => {
       if (presence && core._now() - presenceAt >= PRESENCE * 1000) {
         presenceAt = core._now();
-        for (const channel of channels) await members(channel);
+        for (const channel of namesOf(group)) {
+          const members: unknown[] = [];
+          let page: Awaited<ReturnType<typeof json>> = {};
+          do {
+            page = await get(pathOf('presence', [channel], { limit: 1000, after: page.next }), 10);
+            members.push(...page.members);
+          } while (page.next != null && members.length < 10_000);
+          _frame({ ...page, type: 'presence', channel, action: 'present', members });
+        }
       }
-      const page = await get(reader._path('poll', channels, { ...like, wait: wait || undefined }), wait + 10);
+      const page = await get(onwards('poll', group, { wait: wait || undefined }), wait + 10);
       if (over) return 0;
-      reader._alive();
-      for (const gap of page.gap ?? []) reader._frame({ ...gap, type: 'gap' });
-      for (const message of page.messages) reader._message(message);
-      reader._moved(channels, page.cursor);
+      for (const frame of page.gap ?? []) _frame({ ...frame, type: 'gap' });
+      for (const frame of page.messages) _frame({ ...frame, type: 'message' });
+      page.cursor.split('~').forEach((at: Position, i: number) => {
+        if (at) group[i]!._at = at;
+      });
       return page.poll_after_ms;
     };
     const run = async () => {
@@ -146,19 +142,19 @@ export const readPolls =
           failures = 0;
           if (!long) await sleep(after && Math.max(250, Math.min(30_000, after)));
         } catch (error) {
-          const known = failure(reader._context, error);
-          if (over || !long || (known.code !== 'network' && known.code !== 'unavailable')) throw known;
+          const { code } = error as FanfareError;
+          if (over || !long || (code !== 'network' && code !== 'unavailable')) throw error;
           await sleep(Math.min(1000, core._now() - began));
           // A proxy that ends what waits, though a short poll passes: twice in a row, and waiting does not work here.
           await poll(0);
-          if (++failures > 1) return reader._end(known, true);
+          if (++failures > 1) return _end(error as FanfareError, true);
         }
       }
     };
-    run().catch(error => over || reader._refuse(channels, failure(reader._context, error)));
+    run().catch(error => over || _refuse(group, error));
     return () => {
       over = true;
-      timer._stop();
+      timer();
       limit?.abort();
     };
   };

@@ -1,23 +1,23 @@
 import type { Clock } from './types.ts';
 
-/** One appointment: a new one takes the place of the old. */
-export class Timer {
-  private _handle: unknown;
-  _running = false;
+/** One appointment: called with a function, it makes one in place of the last; called with nothing, it has none. */
+export interface Timer {
+  (fn?: () => void, ms?: number): void;
+  /** There is an appointment. */
+  _running: boolean;
+}
 
-  constructor(private _clock: Clock) {}
-
-  _start(fn: () => void, ms: number): void {
-    this._stop();
-    this._running = true;
-    this._handle = this._clock.setTimeout(() => {
-      this._running = false;
-      fn();
-    }, ms);
-  }
-
-  _stop(): void {
-    if (this._running) this._clock.clearTimeout(this._handle);
-    this._running = false;
-  }
+export function timerOn(clock: Clock): Timer {
+  let handle: unknown;
+  const timer: Timer = (fn, ms) => {
+    if (timer._running) clock.clearTimeout(handle);
+    timer._running = !!fn;
+    if (fn)
+      handle = clock.setTimeout(() => {
+        timer._running = false;
+        fn();
+      }, ms!);
+  };
+  timer._running = false;
+  return timer;
 }

@@ -1,7 +1,6 @@
 import type { Core } from './core.ts';
 import { globals, guarded } from './env.ts';
-import { FanfareError } from './errors.ts';
-import type { Frame, Link, Opener } from './link.ts';
+import type { LinkContext, Opener, Transport, TransportEvents } from './link.ts';
 import type { TransportName } from './types.ts';
 import { openWebSocket } from './ws-link.ts';
 
@@ -12,10 +11,15 @@ export function allowed({ _options }: Core): TransportName[] {
 }
 
 /** The transports to try: what worked here `last` (or as remembered for the origin) first, what is known to be `bad` last. */
-export function inOrder(core: Core, bad: (name: TransportName) => boolean, last?: TransportName): TransportName[] {
+export function inOrder(
+  core: Core,
+  names: TransportName[],
+  bad: (name: TransportName) => boolean,
+  last?: TransportName,
+): TransportName[] {
   const first = last ?? guarded(() => globals.localStorage!.getItem(key(core)));
   const rank = (name: TransportName) => (bad(name) ? 2 : name === first ? 0 : 1);
-  return allowed(core).sort((a, b) => rank(a) - rank(b));
+  return [...names].sort((a, b) => rank(a) - rank(b));
 }
 
 /** What worked, for the next page of this origin; `''`: what worked does no more. */
@@ -28,35 +32,21 @@ const key = (core: Core) => `fanfare:transport:${core._url}`;
 
 /** Code that is here already, and need not be loaded: `fanfare-client/testing` brings it, since its time is not the network's. */
 export interface Preloaded {
-  _openHttp?: (name: TransportName, ...rest: Parameters<Opener>) => Link;
+  _openHttp?: (name: TransportName, context: LinkContext, events: TransportEvents) => Transport;
   _past?: typeof import('./past.ts');
 }
 
-export const opener =
-  (name: TransportName): Opener =>
-  (context, events) => {
-    const { _openHttp } = context._core._options as Preloaded;
-    if (name === 'ws') return openWebSocket(context, events);
-    if (_openHttp) return _openHttp(name, context, events);
-    // Most clients never need it. Its code comes by HTTP as well, so where it cannot be loaded, the transport would hardly work; the next try loads it again.
-    let link: Link | undefined;
-    let ended = false;
-    const waiting: Frame[] = [];
-    import('./http-link.ts').then(
-      ({ openHttp }) => {
-        if (ended) return;
-        link = openHttp(name, context, events);
-        for (const frame of waiting) link._send(frame);
-      },
-      error => ended || events._closed(new FanfareError('network', `${name}: ${error}`)),
-    );
-    return {
-      _name: name,
-      _send: frame => (link ? link._send(frame) : waiting.push(frame)),
-      _refresh: () => link?._refresh(),
-      _close() {
-        ended = true;
-        link?._close();
-      },
-    };
-  };
+/**
+ * The transport's code. Most clients never need that of HTTP. It comes by HTTP as well, so where it cannot be loaded, the transport
+ * would hardly work; the next try loads it again.
+ */
+export function load({ _options }: Core, name: TransportName): Opener | Promise<Opener> {
+  if (name === 'ws') return openWebSocket;
+  const bind =
+    (open: NonNullable<Preloaded['_openHttp']>): Opener =>
+    (context, events) =>
+      open(name, context, events);
+  return _options._openHttp
+    ? bind(_options._openHttp)
+    : import('./http-link.ts').then(({ openHttp }) => bind(openHttp));
+}

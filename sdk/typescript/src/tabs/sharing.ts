@@ -77,7 +77,7 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
       peers.delete(from);
       peer?._end();
       // As the hub does with a connection that is lost: a tab that is only loaded again stays a member.
-      if (peer) core._timer()._start(() => (release ? peer._leave([...peers.values()]) : peer._close()), GRACE);
+      if (peer) core._timer()(() => (release ? peer._leave([...peers.values()]) : peer._close()), GRACE);
     } else if (type === 'frame' && to === self) {
       const peer = peers.get(from);
       if (peer) peer._took(frame!, [...peers.values()]);

@@ -1,0 +1,22 @@
+import { build } from 'esbuild';
+import { minify } from 'terser';
+import { gzipSync } from 'node:zlib';
+import { SourceMapConsumer } from 'source-map';
+const common={bundle:true,minify:true,format:'esm',platform:'neutral',target:'es2022',write:false,external:['react','rxjs'],outdir:'out',sourcemap:true};
+const r = await build({...common,stdin:{contents:`export * from './src/index.ts'`,resolveDir:process.cwd()},mangleProps:/^_[a-z]/,mangleQuoted:true,tsconfigRaw:{compilerOptions:{useDefineForClassFields:false}}});
+const js=r.outputFiles.find(f=>f.path.endsWith('.js')).text, map=r.outputFiles.find(f=>f.path.endsWith('.map')).text;
+const m=await minify(js,{module:true,ecma:2020,compress:{passes:3,unsafe_arrows:true,unsafe_methods:true,pure_getters:true,hoist_props:true},sourceMap:{content:map}});
+const gz=t=>gzipSync(t,{level:9}).length;
+const total=gz(m.code);
+const c=await new SourceMapConsumer(JSON.parse(m.map));
+const maps=[];c.eachMapping(x=>maps.push(x));
+const lines=m.code.split('\n');const off=[0];for(const l of lines)off.push(off.at(-1)+l.length+1);
+const pos=maps.map(x=>({o:off[x.generatedLine-1]+x.generatedColumn,s:x.source}));
+pos.sort((a,b)=>a.o-b.o);
+const owner=new Array(m.code.length).fill('?');
+for(let i=0;i<pos.length;i++){const e=pos[i+1]?.o??m.code.length;for(let k=pos[i].o;k<e;k++)owner[k]=pos[i].s;}
+const files=[...new Set(owner)];
+const rows=files.map(f=>{let rest='',own='';for(let i=0;i<owner.length;i++)owner[i]===f?own+=m.code[i]:rest+=m.code[i];return [f,own.length,total-gz(rest),gz(own)]});
+rows.sort((a,b)=>b[2]-a[2]);
+for(const x of rows)console.log(String(x[0]).padEnd(30),x[1],x[2]);
+console.log('total',m.code.length,total, rows.reduce((a,x)=>a+x[2],0));
