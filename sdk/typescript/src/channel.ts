@@ -36,11 +36,15 @@ export interface ClientChannel extends Channel {
   _withToken(frame: Frame): Promise<Frame>;
   /** A link is up, the first one, another, or a better one. */
   _connected(link: Link): void;
-  /** One who will listen. */
-  _reader(event: string | undefined, handler: (messages: Message[]) => void, options: SubscribeOptions): Subscriber;
-  _listen(subscriber: Subscriber): Off;
-  /** Keeps the channel subscribed for what needs `option`. */
-  _watch(option: 'presence' | 'snapshot'): Off;
+  /** `placed`: for another tab. */
+  _listen(
+    event: string | undefined,
+    handler: (messages: Message[]) => void,
+    options: SubscribeOptions,
+    placed?: Subscriber['_placed'],
+  ): Off;
+  /** Keeps the channel subscribed for a listener that needs `option`. */
+  _watch(option: 'presence' | 'snapshot', add: () => Off): Off;
   /** Keeps it from being unsubscribed. */
   _hold(): Off;
   /** How many listen or keep it subscribed. */
@@ -65,7 +69,7 @@ export function openChannel(core: Core, name: string): ClientChannel {
     (...args: unknown[]): Off => {
       const event = typeof args[0] === 'string' ? (args.shift() as string) : undefined;
       const [handler, options = {}] = args as [(it: never) => void, SubscribeOptions?];
-      return channel._listen(channel._reader(event, wrap(handler) as (messages: Message[]) => void, options));
+      return channel._listen(event, wrap(handler) as (messages: Message[]) => void, options);
     };
 
   const channel = {
@@ -86,9 +90,7 @@ export function openChannel(core: Core, name: string): ClientChannel {
     messages(options = {}) {
       const { event, since, last, onGap, buffer } = options;
       return iterate(name, options, (message, onError) =>
-        channel._listen(
-          channel._reader(event, messages => messages.forEach(message), { since, last, onGap, onError, buffer }),
-        ),
+        channel._listen(event, messages => messages.forEach(message), { since, last, onGap, onError, buffer }),
       ) as AsyncIterableIterator<never>;
     },
     async *history(options = {}) {
@@ -136,10 +138,10 @@ export function openChannel(core: Core, name: string): ClientChannel {
       subscription._join(link);
       channel.presence._reenter();
     },
-    _reader: (event, handler, options) => subscriberOf(core, event, handler, options),
-    _listen(subscriber) {
-      const { signal } = subscriber._options;
+    _listen(event, handler, options, placed) {
+      const { signal } = options;
       if (signal?.aborted) return () => {};
+      const subscriber = subscriberOf(core, event, handler, options, placed);
       const { error } = subscription._state.value;
       const off = () => {
         unsignal();
@@ -153,11 +155,15 @@ export function openChannel(core: Core, name: string): ClientChannel {
       if (error) queueMicrotask(() => subscriber._error(error));
       return off;
     },
-    _watch(option) {
+    _watch(option, add) {
       if (!own[option]) throw wrong(`without ${option}`, `channel('${name}', { ${option}: true })`);
       const release = channel._hold();
       subscription._start();
-      return release;
+      const off = add();
+      return () => {
+        off();
+        release();
+      };
     },
     _hold() {
       let held = true;
@@ -198,7 +204,7 @@ export function openChannel(core: Core, name: string): ClientChannel {
     },
   } as Partial<ClientChannel> as { -readonly [Name in keyof ClientChannel]: ClientChannel[Name] };
   channel.presence = channelPresence(core, channel, schema?.presence);
-  channel.entries = channelEntries(core, () => channel._watch('snapshot'));
+  channel.entries = channelEntries(core, channel);
   const subscription = (channel._subscription = subscriptionOf(core, channel));
   return channel;
 }

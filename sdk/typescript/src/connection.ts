@@ -110,12 +110,7 @@ export function makeConnection(core: Core): Connection {
     if (next.state !== value.state) meter._log(next.state, next.error?.message);
     status._set(next);
   };
-  const trying = (error?: FanfareError, retryAt?: number) =>
-    set({
-      state: retryAt && isOffline() ? 'offline' : wasUp ? 'reconnecting' : 'connecting',
-      error: error ?? status.value.error,
-      retryAt,
-    });
+  const trying = (change?: Partial<Status>) => set({ state: wasUp ? 'reconnecting' : 'connecting', ...change });
 
   const start = () => {
     if (wanted || status.value.state === 'failed') return;
@@ -169,7 +164,7 @@ export function makeConnection(core: Core): Connection {
     return sharing?._follow().catch(() => undefined);
   };
   /** Tries them one after the other. */
-  const open = ([name, ...others]: Link['_name'][], token?: string, follow?: Opener, upgrade?: boolean): void => {
+  const open = ([name, ...others]: Link['_name'][], token?: string, follow?: Opener): void => {
     const began = now();
     const link = (trial = openLink(
       name!,
@@ -190,8 +185,8 @@ export function makeConnection(core: Core): Connection {
           trial = undefined;
           meter._log('try failed', `${name}: ${error.message}`);
           if (others.length && (unfit || error.code === 'network' || error.code === 'unsupported'))
-            open(others, token, follow, upgrade);
-          else if (upgrade) planUpgrade();
+            open(others, token, follow);
+          else if (it._link) planUpgrade();
           else failed(error);
         },
       },
@@ -266,14 +261,15 @@ export function makeConnection(core: Core): Connection {
       if (refused) return fail(error);
     } else if (CODES[code as ServerCode] && !error.retryable) return fail(error);
     if (++attempt > status.value.maxAttempts) return fail(error);
+    const offline = isOffline();
     const delay =
       retryAfter != null
         ? retryAfter * (1 + core._random() * 0.1)
-        : isOffline()
+        : offline
           ? (retry?.max ?? 20_000)
           : core._backoff(attempt);
     timer(tryNow, delay);
-    trying(error, now() + delay);
+    trying({ error, retryAt: now() + delay, ...(offline && { state: 'offline' as const }) });
   };
   const fail = (error: FanfareError) => {
     halt(error);
@@ -301,7 +297,7 @@ export function makeConnection(core: Core): Connection {
     if (!persisted) return;
     drop(new FanfareError('network', 'the page is hidden'));
     leave();
-    set({ state: 'reconnecting' });
+    trying();
   };
 
   // ---- a better transport
@@ -314,7 +310,7 @@ export function makeConnection(core: Core): Connection {
       timer(() => {
         upgradeAfter = Math.min(UPGRADE_MAX, upgradeAfter * 2);
         tokens._get().then(
-          token => run === mine && open(better, token, undefined, true),
+          token => run === mine && open(better, token),
           () => run === mine && planUpgrade(),
         );
       }, upgradeAfter - ms);
@@ -393,11 +389,8 @@ export function makeConnection(core: Core): Connection {
     },
     _fail: fail,
     _newIdentity(known) {
-      for (const own of [!known && tokens, ...core._all().map(channel => channel._tokens)])
-        if (own) {
-          own._abort();
-          own._drop();
-        }
+      if (!known) tokens._drop();
+      for (const channel of core._all()) channel._tokens?._drop();
       it._user = undefined;
       leave();
       it._restart();

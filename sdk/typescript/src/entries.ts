@@ -1,18 +1,19 @@
+import type { ClientChannel } from './channel.ts';
 import type { Core } from './core.ts';
 import { putNewest } from './newest.ts';
 import { listeners } from './store.ts';
-import type { Entries, Message, Off } from './types.ts';
+import type { Entries, Message } from './types.ts';
 
 /** The newest message of each key, in the order of offsets. */
 export interface ChannelEntries extends Entries {
   ready: boolean;
+  /** Takes it, if the channel has the option `snapshot`. */
   _put(message: Message): void;
   /** `ready`: the whole state has come. `false`: it begins anew. */
   _set(ready: boolean): void;
 }
 
-/** `watch` keeps the channel subscribed; it throws where it has no `snapshot`. */
-export function channelEntries({ _guard: guard }: Core, watch: () => Off): ChannelEntries {
+export function channelEntries({ _guard: guard }: Core, channel: ClientChannel): ChannelEntries {
   const map = new Map<string, Message>();
   const { _add, _size, _tell } = listeners<void>(guard);
   /** What is given out is copied only when somebody looks at it after a change. */
@@ -35,19 +36,15 @@ export function channelEntries({ _guard: guard }: Core, watch: () => Off): Chann
       return (copy ??= new Map(map));
     },
     get: key => map.get(key),
-    subscribe(listener) {
-      const release = watch();
-      const tell = () => listener(entries.value);
-      const off = _add(tell);
-      guard(tell);
-      return () => {
-        off();
-        release();
-      };
-    },
+    subscribe: listener =>
+      channel._watch('snapshot', () => {
+        const tell = () => listener(entries.value);
+        guard(tell);
+        return _add(tell);
+      }),
     _put(message) {
       const { key } = message;
-      if (key == null) return;
+      if (key == null || !channel.options.snapshot) return;
       if (message.data === null) map.delete(key);
       else putNewest(map, key, message);
       changed();

@@ -64,8 +64,6 @@ export interface LinkEvents {
 /** How long an answer may take when we ask out of doubt. ms. */
 const PROBE = 3000;
 
-const NOTHING: Frame = { type: '' };
-
 /** Opens a transport, and keeps what is waiting on it: commands that were not sent or answered yet, and whether it lives. */
 export function openLink(
   _name: Link['_name'],
@@ -75,7 +73,7 @@ export function openLink(
 ): Link {
   const { _core: core, _mute } = context;
   const { _meter: meter, _now: now } = core;
-  const asked = new Map<number, Done>();
+  const asked = new Map<number, (error?: FanfareError, answer?: Frame) => void>();
   /** Until it is up, for the first word; then for the next silence. */
   const timer = core._timer();
   /** What came before `welcome`: the past, over HTTP. */
@@ -97,7 +95,7 @@ export function openLink(
     const ref = ++refs;
     const began = now();
     const late = core._timer();
-    asked.set(ref, (error, answer) => {
+    asked.set(ref, (error, answer = frame) => {
       asked.delete(ref);
       late();
       if (answer.type === 'error') {
@@ -110,7 +108,7 @@ export function openLink(
     if (timeout)
       late(() => {
         probe();
-        asked.get(ref)?.(new FanfareError('timeout', `no answer to ${frame.type} for ${timeout} ms`), NOTHING);
+        asked.get(ref)?.(new FanfareError('timeout', `no answer to ${frame.type} for ${timeout} ms`));
       }, timeout);
     send({ ...frame, ref });
   };
@@ -132,7 +130,7 @@ export function openLink(
   };
   const took = (frame: Frame) => {
     if (ended) return;
-    if (up) (asked.get(frame.ref) ?? ((_, it) => _frame(it)))(undefined, frame);
+    if (up) (asked.get(frame.ref) ?? ((_, it) => _frame(it!)))(undefined, frame);
     else if (frame.type !== 'welcome') held.push(frame);
     else {
       up = true;
@@ -171,7 +169,7 @@ export function openLink(
       timer();
       transport?._close();
       for (const answer of [...asked.values()])
-        answer(new FanfareError('network', cause?.message ?? 'the connection ended', { cause }), NOTHING);
+        answer(new FanfareError('network', cause?.message ?? 'the connection ended', { cause }));
     },
   };
 }

@@ -4,13 +4,13 @@ import type { Message } from './types.ts';
 
 /** The message in a frame or a page. `offset` is absent from ephemeral messages, and then `position` is too. */
 export function toMessage(frame: Frame | Record<string, never>, epoch: string, replayed: boolean): Message {
-  const { channel, event, data, id, offset, time, user, client, key, tags, encoding } = frame as Frame;
+  const { channel, event = 'message', data, id, offset, time, user, client, key, tags, encoding } = frame as Frame;
   return {
     channel,
-    event: event ?? 'message',
-    data: encoding === 'base64' ? fromBase64(data) : data,
+    event,
+    data: encoding ? fromBase64(data) : data,
     id,
-    position: offset === undefined ? undefined : position(epoch, offset),
+    position: offset && position(epoch, offset),
     offset,
     time,
     user,
@@ -28,8 +28,6 @@ function fromBase64(text: string): Uint8Array {
 
 /** Bytes as a whole, for a publish: [data, encoding]. */
 export function toWire(data: unknown): { data: unknown; encoding?: 'base64' } {
-  if (!(data instanceof Uint8Array)) return { data: data === undefined ? null : data };
-  let text = '';
-  for (const byte of data) text += String.fromCharCode(byte);
-  return { data: btoa(text), encoding: 'base64' };
+  if (!(data instanceof Uint8Array)) return { data: data ?? null };
+  return { data: btoa(Array.from(data, byte => String.fromCharCode(byte)).join('')), encoding: 'base64' };
 }

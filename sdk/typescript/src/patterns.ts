@@ -5,8 +5,9 @@ export function schemaOf(schema: Schema = {}, channel: string): ChannelSchema | 
   const [best] = Object.keys(schema)
     .filter(pattern => matches(pattern, channel))
     // Of the same rank, the longer says more: `room:a*` before `room:*`.
-    .sort((a, b) => (rank(a) < rank(b) ? -1 : rank(a) > rank(b) ? 1 : b.length - a.length));
-  return schema[best!];
+    .map(pattern => [`${rank(pattern)} ${1e6 - pattern.length}`, pattern])
+    .sort();
+  return best && schema[best[1]!];
 }
 
 function matches(pattern: string, channel: string): boolean {

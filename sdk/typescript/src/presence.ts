@@ -4,7 +4,7 @@ import { type FanfareError, isNetwork } from './errors.ts';
 import type { Frame, Link } from './link.ts';
 import { sequence } from './sequence.ts';
 import { listeners, storeOf } from './store.ts';
-import type { Member, Off, Presence, PresenceEvent, PresenceState, StandardSchemaV1 } from './types.ts';
+import type { Member, Presence, PresenceEvent, PresenceState, StandardSchemaV1 } from './types.ts';
 import { check, checkInput } from './validate.ts';
 
 /** What we entered with, who we were, and on which link it was said. */
@@ -44,14 +44,6 @@ export function channelPresence(
   /** What we entered with; the reference is new for each `enter`. */
   let entered: Entered | undefined;
 
-  const watch = (add: () => Off): Off => {
-    const release = channel._watch('presence');
-    const off = add();
-    return () => {
-      off();
-      release();
-    };
-  };
   const say = (mine: Entered) => {
     if (mine._link !== connection._link || !mine._said) {
       mine._link = connection._link;
@@ -83,8 +75,8 @@ export function channelPresence(
     get entered() {
       return !!entered;
     },
-    subscribe: listener => watch(() => state.subscribe(listener)),
-    events: listener => watch(() => events._add(listener)),
+    subscribe: listener => channel._watch('presence', () => state.subscribe(listener)),
+    events: listener => channel._watch('presence', () => events._add(listener)),
     async enter(data) {
       await checkInput(schema, data, name);
       const mine: Entered = (entered = { _data: data });

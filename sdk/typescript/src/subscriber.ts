@@ -17,10 +17,11 @@ export interface Subscriber {
   _skip: number;
   /** The subscribe frame that asked for this one's past too. */
   _asked?: object;
-  /** Another tab's: it gets messages as the hub sent them, and validates them itself. */
-  _raw?: boolean;
-  /** Told once where this one begins, and how many messages of the past it gets. */
-  _placed?: (epoch: string, offset: number, replay: number) => void;
+  /**
+   * Told where this one begins, and how many messages of the past it gets. Only another tab's has it: that gets messages as the hub
+   * sent them, and validates them itself.
+   */
+  readonly _placed?: (epoch: string, offset: number, replay: number) => void;
   /** Something new. */
   _push(item: Item): void;
   /** History is read first: what comes meanwhile waits. The function ends that, with what came of it. */
@@ -34,6 +35,7 @@ export function subscriberOf(
   event: string | undefined,
   handler: (messages: Message[]) => void,
   options: SubscribeOptions,
+  placed?: Subscriber['_placed'],
 ): Subscriber {
   const { _guard: guard } = core;
   const call = (messages: Message[]) => {
@@ -77,6 +79,7 @@ export function subscriberOf(
     _options: options,
     _floor: undefined,
     _skip: 0,
+    _placed: placed,
     _push(item) {
       if (ended) return;
       held.push(item);

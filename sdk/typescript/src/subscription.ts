@@ -62,7 +62,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
 
   const at = () => (unknown || epoch == null ? undefined : position(epoch, offset));
   const behind = () => state.value.state === 'joining';
-  /** Whether messages go to `entries` too. */
+  /** Whether messages make up `entries` too. */
   const keyed = () => channel.options.snapshot;
   const set = (next: ChannelState['state'], error?: FanfareError) => {
     const { value } = state;
@@ -144,7 +144,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
     }
     enter(now);
     for (const subscriber of subscribers) if (subscriber._floor == null) place(subscriber);
-    if (keyed() && first && !since) entries._set(false);
+    if (first && !since) entries._set(false);
     caughtUp();
   };
   /** Another life of the log: offsets begin anew. */
@@ -157,7 +157,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
   };
   const caughtUp = () => {
     if (!behind() || (remaining > 0 && offset <= head)) return;
-    if (keyed()) entries._set(true);
+    entries._set(!!keyed());
     set('live');
   };
   const took = (frame: Frame) => {
@@ -184,13 +184,13 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
       meter._latency._add(core._now() + connection._clockOffset - message.time);
     if (repeats(message, connection._idempotency)) {
       meter._counts.duplicates++;
-      if (keyed()) entries._put(message);
+      entries._put(message);
     } else
       order(channel._validate(message), valid => {
-        if (keyed()) entries._put(valid ?? message);
+        entries._put(valid ?? message);
         for (const subscriber of [...subscribers]) {
           if (subscriber._floor == null || message.offset! <= subscriber._floor) continue;
-          const own = subscriber._raw ? message : valid;
+          const own = subscriber._placed ? message : valid;
           if (message.replayed && subscriber._skip > 0) subscriber._skip--;
           else if (own) subscriber._push({ _message: own });
         }
@@ -209,7 +209,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
     offset = to;
     unknown = false;
     order(undefined, () => {
-      if (all) entries._set(false);
+      entries._set(false);
       for (const subscriber of [...subscribers]) {
         const { _floor: floor } = subscriber;
         if (floor == null || (floor > before && floor > to)) continue;
@@ -247,7 +247,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
     else if (keyed()) {
       const join = subscriber._hold();
       const items = [...entries.value.values()].map((message): Item => {
-        const own = (subscriber._raw && originals.get(message)) || message;
+        const own = (subscriber._placed && originals.get(message)) || message;
         return { _message: { ...own, replayed: true } };
       });
       begin(offset, items.length);

@@ -9,7 +9,7 @@ export interface Tokens {
   _get(): Promise<string | undefined>;
   /** A new one, whether or not one is held. */
   _renew(): Promise<string | undefined>;
-  /** The one held is no good any more. */
+  /** The one held is no good any more, nor one that is being fetched. */
   _drop(): void;
   /** Ends a call that is under way, and forgets what it gave. */
   _abort(): void;
@@ -34,17 +34,19 @@ export function tokensOf(source: TokenSource | undefined): Tokens {
     }
   };
   const renew = async () => (renewable ? (call ??= ask()) : source);
+  const abort = () => {
+    stop?.abort();
+    call = stop = undefined;
+  };
   return {
     _renewable: renewable,
     _get: async () => held ?? renew(),
     _renew: renew,
     _drop() {
+      abort();
       held = undefined;
     },
-    _abort() {
-      stop?.abort();
-      call = stop = undefined;
-    },
+    _abort: abort,
   };
 }
 

@@ -27,8 +27,8 @@ const summary = (issues: readonly SchemaIssue[]): string =>
   issues
     .slice(0, 3)
     .map(({ message, path = [] }) => {
-      const at = path.map(part => String(typeof part === 'object' ? part.key : part)).join('.');
-      return at ? `${at}: ${message}` : message;
+      const at = path.map(part => String(Object(part).key ?? part));
+      return at[0] ? `${at.join('.')}: ${message}` : message;
     })
     .join('; ');
 

@@ -1,11 +1,12 @@
-import type { LinkContext, Transport, TransportEvents } from '../link.ts';
-import type { Off } from '../types.ts';
+import type { Frame, LinkContext, Transport, TransportEvents } from '../link.ts';
 import type { TabMessage } from './messages.ts';
 
+/** How a tab talks to the others. */
 export interface Wire {
   _self: string;
-  _say(message: TabMessage): void;
-  _hear(listener: (message: TabMessage) => void): Off;
+  _say(type: TabMessage['type'], to?: string, frame?: Frame): void;
+  /** Takes the place of who heard before. */
+  _hear(listener: (message: TabMessage) => void): void;
   /** The leader's secret name. */
   _session(id: string): void;
 }
@@ -14,33 +15,34 @@ export interface Wire {
 export function openTab(
   { _core }: LinkContext,
   { _open, _frame, _alive, _closed }: TransportEvents,
-  { _self: from, _say, _hear, _session }: Wire,
+  { _self, _say, _hear, _session }: Wire,
 ): Transport {
   let leader: string | undefined;
   const end = (detail: string) => _closed(_core._error('unavailable', detail));
-  const off = _hear(({ type, from: other, to, frame }) => {
-    if (type === 'wait' && to === from) end('the leading tab is not connected');
-    else if (leader && (type === 'hello' ? other !== leader : other === leader && /bye|down/.test(type))) {
-      leader = undefined;
+
+  _hear(({ type, from, to, frame }) => {
+    const ours = to === _self;
+    if (type === 'wait' && ours) end('the leading tab is not connected');
+    else if (leader && (type === 'hello' ? from !== leader : from === leader && /bye|down/.test(type)))
       end('the leading tab has changed');
-    } else if (frame && to === from) {
+    else if (frame && ours) {
       if (!leader && frame.type === 'welcome') {
-        leader = other;
+        leader = from;
         _session(frame.session);
         _open();
       }
-      if (other !== leader) return;
+      if (from !== leader) return;
       _alive();
       _frame(frame);
     }
   });
   _core._meter._log('joining another tab');
-  _say({ type: 'join', from });
+  _say('join');
   return {
-    _send: frame => _say({ type: 'frame', from, to: leader, frame }),
+    _send: frame => _say('frame', leader, frame),
     _close() {
-      off();
-      _say({ type: 'left', from });
+      _hear(() => {});
+      _say('left');
     },
   };
 }

@@ -1,9 +1,9 @@
 import type { Core } from '../core.ts';
 import type { globals } from '../env.ts';
-import type { Opener } from '../link.ts';
+import type { Frame, Opener } from '../link.ts';
 import { openTab } from './follower.ts';
 import type { TabMessage } from './messages.ts';
-import { Peer } from './peer.ts';
+import { type Peer, peerOf } from './peer.ts';
 
 /** What a tab that has gone was a member of, it stays for so long, ms. */
 const GRACE = 5000;
@@ -35,8 +35,9 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
   const name = `fanfare:tabs:${core._url}:${key}`;
   const self = core._newId(12);
   const peers = new Map<string, Peer>();
-  const listeners = new Set<(message: TabMessage) => void>();
   let air: BroadcastChannel | undefined;
+  /** The follower's link of ours, if we have one. */
+  let follow: ((message: TabMessage) => void) | undefined;
   /** We lead; calling it gives the lock back. */
   let release: (() => void) | undefined;
   /** We wait to lead. */
@@ -44,26 +45,18 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
   /** The leader's secret name, under which the next one goes on. */
   let session: string | undefined;
 
-  const say = (message: TabMessage) => air?.postMessage(message);
-
-  function listen(): void {
-    if (air) return;
-    air = new BroadcastChannel!(name);
-    air.onmessage = ({ data }: MessageEvent<TabMessage>) => {
-      for (const listener of [...listeners]) listener(data);
-      if (release) serve(data);
-      else if (data.type === 'hello' && !connection._link) connection._wake();
-    };
-  }
+  const say = (type: TabMessage['type'], to?: string, frame?: Frame) =>
+    air?.postMessage({ type, from: self, to, frame } satisfies TabMessage);
 
   /** What a leader does with what it hears. */
-  function serve({ type, from, to, frame }: TabMessage): void {
+  const serve = ({ type, from, to, frame }: TabMessage) => {
+    const peer = peers.get(from);
     if (type === 'join') {
-      peers.get(from)?._close();
+      peer?._close();
       const { _id, _user, _idempotency, _clockOffset = 0, _session } = connection;
-      if (!connection._link) return say({ type: 'wait', from: self, to: from });
-      const send = (frame: TabMessage['frame']) => say({ type: 'frame', from: self, to: from, frame });
-      peers.set(from, new Peer(core, send));
+      if (!connection._link) return say('wait', from);
+      const send = (frame: Frame) => say('frame', from, frame);
+      peers.set(from, peerOf(core, peers, send));
       send({
         type: 'welcome',
         client: _id,
@@ -73,26 +66,22 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
         session: _session?._id,
       });
     } else if (type === 'left') {
-      const peer = peers.get(from);
       peers.delete(from);
       peer?._end();
       // As the hub does with a connection that is lost: a tab that is only loaded again stays a member.
-      if (peer) core._timer()(() => (release ? peer._leave([...peers.values()]) : peer._close()), GRACE);
+      if (peer) core._timer()(() => (release ? peer._leave() : peer._close()), GRACE);
     } else if (type === 'frame' && to === self) {
-      const peer = peers.get(from);
-      if (peer) peer._took(frame!, [...peers.values()]);
+      if (peer) peer._took(frame!);
       // A follower of our time before a reconnect: it has to join again.
-      else say({ type: 'down', from: self });
+      else say('down');
     }
-  }
-
-  function dismiss(): void {
+  };
+  const dismiss = () => {
     for (const peer of peers.values()) peer._close();
     peers.clear();
-  }
-
+  };
   /** Asks for the lock; resolves with whether we have it at once. */
-  function stand(): Promise<boolean> {
+  const stand = () => {
     const waiting = (queued = new AbortController());
     const hold = () => {
       // Resigned meanwhile.
@@ -100,13 +89,13 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
       queued = undefined;
       return new Promise<void>(done => (release = done));
     };
-    return new Promise(resolve => {
-      locks!
+    return new Promise<boolean>(resolve => {
+      locks
         .request(name, { ifAvailable: true }, lock => {
           resolve(!!lock);
           return lock ? hold() : undefined;
         })
-        .then(() => (queued === waiting ? locks!.request(name, { signal: waiting.signal }, lead) : undefined))
+        .then(() => (queued === waiting ? locks.request(name, { signal: waiting.signal }, lead) : undefined))
         .catch(() => {
           if (queued === waiting) queued = undefined;
           resolve(true);
@@ -118,19 +107,23 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
         return held;
       };
     });
-  }
+  };
 
   return {
     async _follow() {
-      listen();
+      air ??= new BroadcastChannel(name);
+      air.onmessage = ({ data }: MessageEvent<TabMessage>) => {
+        follow?.(data);
+        if (release) serve(data);
+        else if (data.type === 'hello' && !connection._link) connection._wake();
+      };
       if (release || (!queued && (await stand()))) return undefined;
       return (context, events) =>
         openTab(context, events, {
           _self: self,
           _say: say,
           _hear(listener) {
-            listeners.add(listener);
-            return () => listeners.delete(listener);
+            follow = listener;
           },
           _session(id) {
             session = id;
@@ -138,15 +131,15 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
         });
     },
     _lead() {
-      if (release) say({ type: 'hello', from: self });
+      if (release) say('hello');
     },
     _down() {
       if (!release) return;
       dismiss();
-      say({ type: 'down', from: self });
+      say('down');
     },
     _resign() {
-      say({ type: release ? 'bye' : 'left', from: self });
+      say(release ? 'bye' : 'left');
       dismiss();
       queued?.abort();
       release?.();
