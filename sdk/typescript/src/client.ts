@@ -47,10 +47,9 @@ export function createClient<S extends Schema = {}>(address: string, options: Cl
       const { _since, _uptime } = connection;
       return {
         ...meter._counts,
-        connectionTime: meter._connectionTime,
         latency: meter._latency._read(),
         roundTrip: meter._roundTrip._read(),
-        bytes: { ...meter._bytes },
+        bytes: { ...meter._counts.bytes },
         perMinute: meter._perMinute(),
         uptime: _uptime + (_since ? core._now() - _since : 0),
         pending: client.pending,
@@ -87,6 +86,10 @@ export function createClient<S extends Schema = {}>(address: string, options: Cl
       events: [...meter._events],
     }),
   };
-  connection._registered = () => registerDebug(client);
+  const off = status.subscribe(({ state }) => {
+    if (state === 'idle') return;
+    off();
+    registerDebug(client);
+  });
   return client as unknown as Client<S>;
 }

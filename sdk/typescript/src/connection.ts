@@ -8,7 +8,7 @@ import { openSession, type Session } from './session.ts';
 import { storeOf, type Value } from './store.ts';
 import type { Sharing } from './tabs/sharing.ts';
 import { type Tokens, tokensOf } from './token.ts';
-import { allowed, inOrder, load, remember } from './transports.ts';
+import { allowed, load, remember, remembered } from './transports.ts';
 import type { Off, Status, TransportName } from './types.ts';
 
 /** Connected for so long, and the next loss begins a new count of tries. ms. */
@@ -34,8 +34,6 @@ export interface Connection {
   /** Since when connected, and for how long before that. */
   _since: number | undefined;
   _uptime: number;
-  /** Called once, when it is first used. */
-  _registered: (() => void) | undefined;
 
   /** Connects, also after it has failed; resolves when connected. */
   _connect(): Promise<void>;
@@ -75,7 +73,6 @@ export function makeConnection(core: Core): Connection {
   const bad = new Map<string, number>();
   let shareKey = tabs && tabs !== 'own' ? tabs.share : undefined;
   let sharing: Sharing | undefined;
-  let wanted = false;
   /** The try that is under way, or the link; another value ends it. */
   let run = {};
   let trial: Link | undefined;
@@ -87,6 +84,7 @@ export function makeConnection(core: Core): Connection {
   let upgradeAfter = UPGRADE;
   let ready: Promise<void> | undefined;
   let settle: ((error?: FanfareError) => void) | undefined;
+  /** It is wanted, and listens to what the page tells. */
   let unwatch: Off | undefined;
 
   const status = storeOf<Status>(
@@ -113,10 +111,7 @@ export function makeConnection(core: Core): Connection {
   const trying = (change?: Partial<Status>) => set({ state: wasUp ? 'reconnecting' : 'connecting', ...change });
 
   const start = () => {
-    if (wanted || status.value.state === 'failed') return;
-    wanted = true;
-    it._registered?.();
-    it._registered = undefined;
+    if (unwatch || status.value.state === 'failed') return;
     unwatch = watchLifecycle(it._wake, probe, hide, () => it._link || tryNow());
     tryNow();
   };
@@ -149,7 +144,9 @@ export function makeConnection(core: Core): Connection {
     const token = await tokens._get();
     if (!current()) return;
     // What carried us before is tried alone at first: a hub that restarts is no reason to change the transport.
-    const names = proven && attempt < 3 ? [proven] : inOrder(core, transports, name => bad.get(name)! > now(), proven);
+    const first = proven ?? remembered(core);
+    const rank = (name: TransportName) => (bad.get(name)! > now() ? 2 : name === first ? 0 : 1);
+    const names = proven && attempt < 3 ? [proven] : [...transports].sort((a, b) => rank(a) - rank(b));
     open(follow ? ['tab', ...names] : names, token, follow);
   };
   /** The way to the tab that leads, or nothing when this one does or is on its own. The code is loaded when it is first wanted. */
@@ -172,7 +169,7 @@ export function makeConnection(core: Core): Connection {
       { _core: core, _session: it._session!._id, _token: token, _mute: MUTE * 2 ** Math.min(attempt, 2) },
       {
         _up(welcome) {
-          meter._connectionTime = now() - began;
+          meter._counts.connectionTime = now() - began;
           up(link, welcome);
         },
         _frame(frame) {
@@ -277,12 +274,13 @@ export function makeConnection(core: Core): Connection {
     core._publisher._end(error);
   };
   const halt = (error: FanfareError) => {
-    wanted = wasUp = renewed = false;
+    wasUp = renewed = false;
     attempt = 0;
     drop(error);
     tokens._abort();
     sharing?._resign();
     unwatch?.();
+    unwatch = undefined;
     leave();
     settle?.(error);
   };
@@ -340,7 +338,6 @@ export function makeConnection(core: Core): Connection {
     _link: undefined,
     _since: undefined,
     _uptime: 0,
-    _registered: undefined,
     _connect() {
       if (status.value.state === 'failed') set({ state: 'idle', error: undefined });
       return it._use();
@@ -371,7 +368,7 @@ export function makeConnection(core: Core): Connection {
       else if (timer._running) tryNow();
     },
     _restart() {
-      if (!wanted) return;
+      if (!unwatch) return;
       drop(new FanfareError('network', 'begins anew'));
       tryNow();
     },

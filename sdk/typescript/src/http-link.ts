@@ -1,8 +1,8 @@
 import type { FanfareError } from './errors.ts';
 import { ask, json, makeCursor, pathOf } from './http.ts';
-import type { Frame, LinkContext, Transport, TransportEvents } from './link.ts';
+import type { Frame, Opener } from './link.ts';
 import { publicClient } from './public-client.ts';
-import { namesOf, type Reader, readPolls, readSse, type Sub } from './streams.ts';
+import { framesOf, namesOf, type Reader, readPolls, readSse, type Sub } from './streams.ts';
 import type { Off, TransportName } from './types.ts';
 
 /** Channels that one request may name. */
@@ -13,197 +13,198 @@ const PER_REQUEST = 16;
  * always read by a poll, which tells where the channel stands; from there on it joins a stream of channels with the same
  * options. So streams can be cut and opened anew at their cursor whenever channels come and go, or a token changes.
  */
-export function openHttp(name: TransportName, context: LinkContext, events: TransportEvents): Transport {
-  const { _core: core } = context;
-  const { _frame: tell, _closed: end } = events;
-  const subs = new Map<string, Sub>();
-  /** By what they read. */
-  let streams = new Map<string, Off>();
-  /** Commands of one channel take effect in order: each waits for the one before. */
-  const chains = new Map<string, Promise<unknown>>();
-  const entered = new Map<string, Frame>();
-  const lease = core._timer();
-  const stop = new AbortController();
-  const { signal } = stop;
-  const read = name === 'sse' ? readSse : readPolls(name !== 'poll');
-  let _works: Promise<void> | undefined;
+export const openHttp =
+  (name: TransportName): Opener =>
+  (context, events) => {
+    const { _core: core } = context;
+    const { _frame: tell, _closed: end } = events;
+    const subs = new Map<string, Sub>();
+    /** By what they read. */
+    let streams = new Map<string, Off>();
+    /** Commands of one channel take effect in order: each waits for the one before. */
+    const chains = new Map<string, Promise<unknown>>();
+    const entered = new Map<string, Frame>();
+    const lease = core._timer();
+    const stop = new AbortController();
+    const { signal } = stop;
+    const read = name === 'sse' ? readSse : readPolls(name !== 'poll');
+    let _works: Promise<void> | undefined;
 
-  const reader: Reader = {
-    _context: context,
-    _works() {
-      // A WebSocket is told its public name; here it is computed.
-      _works ??= publicClient(context._session)
-        .catch(() => undefined)
-        .then(client => tell({ type: 'welcome', client }));
-    },
-    _frame(frame) {
-      const { epoch, offset } = frame;
-      const sub = subs.get(frame.channel);
-      if (sub?._at && offset != null) sub._at = `${epoch ?? sub._at.split('-')[0]}-${offset}`;
-      tell(frame);
-    },
-    _refuse: refuse,
-    _end: end,
-  };
-
-  /** Brings what is read to what is wanted. */
-  function arrange(): void {
-    if (signal.aborted) return;
-    const counts: Record<string, number> = {};
-    const groups = new Map<string, Sub[]>();
-    for (const sub of subs.values()) {
-      const { _options, _token, _at, _last, _since, _reading } = sub;
-      if (_reading) continue;
-      // Channels with the same options, as many as one request may name.
-      const alike = JSON.stringify([_options, _token, _at ? 0 : [_last, !_since]]);
-      const key = alike + Math.floor((counts[alike] = (counts[alike] ?? -1) + 1) / PER_REQUEST);
-      groups.set(key, [...(groups.get(key) ?? []), sub]);
-    }
-    const before = streams;
-    streams = new Map();
-    for (const [key, group] of groups) {
-      const id = key + namesOf(group);
-      if (!group[0]!._at) begin(group);
-      else streams.set(id, before.get(id) ?? read(reader, group));
-    }
-    for (const [id, off] of before) if (!streams.has(id)) off();
-  }
-
-  /** Reads the past of channels alike, and then lets them join streams. */
-  async function begin(group: Sub[]): Promise<void> {
-    const [{ _options, _token: token, _last: last }] = group as [Sub];
-    const messages: Frame[] = [];
-    const gaps: Frame[] = [];
-    const froms = group.map(sub => sub._at ?? sub._since);
-    let since = froms.some(Boolean) ? makeCursor(froms) : undefined;
-    for (const sub of group) sub._reading = true;
-    try {
-      for (let more = true; more; ) {
-        const page = await json(context, pathOf('poll', namesOf(group), { ..._options, last, since }), {
-          signal,
-          token,
-        });
-        messages.push(...page.messages);
-        gaps.push(...(page.gap ?? []));
-        more = since !== page.cursor && page.poll_after_ms === 0 && page.messages.length;
-        since = page.cursor;
+    /** Brings what is read to what is wanted. */
+    const arrange = () => {
+      if (signal.aborted) return;
+      const counts: Record<string, number> = {};
+      const groups = new Map<string, Sub[]>();
+      for (const sub of subs.values()) {
+        const { _options, _token, _at, _last, _since, _reading } = sub;
+        if (_reading) continue;
+        // Channels with the same options, as many as one request may name.
+        const alike = JSON.stringify([_options, _token, _at ? 0 : [_last, !_since]]);
+        const key = alike + Math.floor((counts[alike] = (counts[alike] ?? -1) + 1) / PER_REQUEST);
+        groups.set(key, [...(groups.get(key) ?? []), sub]);
       }
-    } catch (error) {
-      return refuse(group, error as FanfareError);
-    }
-    since!.split('~').forEach((at, i) => {
-      const sub = group[i]!;
-      const { _channel: channel, _ref: ref } = sub;
-      sub._reading = false;
-      // Unsubscribed or asked anew meanwhile.
-      if (subs.get(channel) !== sub) return;
-      const own = messages.filter(message => message.channel === channel);
-      const [epoch, offset] = at.split('-');
-      tell({ type: 'subscribed', ref, channel, epoch, offset: Number(offset), replay: own.length });
-      for (const gap of gaps) if (gap.channel === channel) tell({ ...gap, type: 'gap' });
-      for (const message of own) tell({ ...message, type: 'message' });
-      sub._at = at;
-    });
-    // Short polls have nothing further to prove; a stream does so itself.
-    if (name !== 'sse') reader._works();
-    arrange();
-  }
-
-  /** Several that are refused together are asked one by one, so that only those that deserve it are refused. */
-  function refuse(group: Sub[], error: FanfareError): void {
-    const { code } = error;
-    const [{ _token, _at, _channel: channel, _ref: ref }, more] = group as [Sub, Sub?];
-    // Without a token, `unauthorized` is a right that is missing; with one, it is the token. A channel's own token is its own matter.
-    const credentials = context._token && !_token && /^(unauthorized|token_expired|revoked)$/.test(code);
-    if (error.retryable || code === 'unsupported' || credentials) return end(error, code === 'unsupported');
-    const left = group.filter(sub => subs.get(sub._channel) === sub);
-    if (more) for (const sub of left) begin([sub]);
-    else if (left.length) {
-      subs.delete(channel);
-      tell({ type: _at ? 'unsubscribed' : 'error', ref, channel, code, _error: error });
-      // A refusal is an answer: the hub is there.
-      if ([...subs.values()].every(other => other._at)) reader._works();
-    }
-    arrange();
-  }
-
-  /** Runs a command as its request, after those of the same channel before it. */
-  function command(frame: Frame): void {
-    const { type, ref, channel, token, ...fields } = frame;
-    const method = ({ publish: 'POST', enter: 'PUT', leave: 'DELETE' } as Record<string, string>)[type];
-    const body = method && fields;
-    const endpoint = type === 'publish' || type === 'history' ? 'messages' : 'presence';
-    const path = pathOf(endpoint, [channel], method ? {} : fields);
-    if (type === 'enter') {
-      entered.set(channel, frame);
-      if (!lease._running) holdLease();
-    }
-    if (type === 'leave') entered.delete(channel);
-    const run = Promise.resolve(method && chains.get(channel))
-      .then(() => (signal.aborted ? {} : json(context, path, { method, body, token })))
-      .then(
-        answer => tell({ ...answer, type: 'ok', ref }),
-        error => {
-          if (error.code === 'network' || error.code === 'token_expired') end(error);
-          else tell({ type: 'error', ref, _error: error });
-        },
-      );
-    if (method) chains.set(channel, run);
-  }
-
-  /** A membership without an open stream or poll lasts 30 s. */
-  function holdLease(): void {
-    lease(() => {
-      if (!entered.size) return;
-      if (name === 'poll' || !streams.size) for (const frame of entered.values()) command({ ...frame, ref: undefined });
-      holdLease();
-    }, 20_000);
-  }
-
-  function cut(): void {
-    for (const off of streams.values()) off();
-    streams.clear();
-  }
-  function refresh(): void {
-    cut();
-    arrange();
-  }
-
-  queueMicrotask(() => {
-    events._open();
-    // Nothing to read: any answer of the hub, also that a channel is missing, proves the way.
-    if (!subs.size && !signal.aborted)
-      ask(context, '/v1/poll', { signal }, () => {})
-        .catch(error => {
-          if (error.code !== 'bad_request') throw error;
-        })
-        .then(reader._works, end);
-  });
-  return {
-    _send(frame) {
-      const { type, channel, token, ref, since, last, ..._options } = frame;
-      if (type === 'subscribe') {
-        const _since = since ?? subs.get(channel)?._at;
-        subs.set(channel, { _channel: channel, _ref: ref, _token: token, _since, _last: last, _options });
-        // Those that are asked for in the same breath are read together.
-        queueMicrotask(arrange);
-        return;
+      const before = streams;
+      streams = new Map();
+      for (const [key, group] of groups) {
+        const id = key + namesOf(group);
+        if (!group[0]!._at) begin(group);
+        else streams.set(id, before.get(id) ?? read(reader, group));
       }
-      if (type !== 'unsubscribe' && type !== 'auth') return command(frame);
-      if (type === 'auth') {
-        context._token = token;
-        refresh();
-      } else {
+      for (const [id, off] of before) if (!streams.has(id)) off();
+    };
+
+    /** Reads the past of channels alike, and then lets them join streams. */
+    const begin = async (group: Sub[]) => {
+      const [{ _options, _token: token, _last: last }] = group as [Sub];
+      const frames: Frame[] = [];
+      const froms = group.map(sub => sub._at ?? sub._since);
+      let since = froms.some(Boolean) ? makeCursor(froms) : undefined;
+      for (const sub of group) sub._reading = true;
+      try {
+        for (let more = true; more; ) {
+          const page = await json(context, pathOf('poll', namesOf(group), { ..._options, last, since }), {
+            signal,
+            token,
+          });
+          frames.push(...framesOf(page));
+          more = since !== page.cursor && page.poll_after_ms === 0 && page.messages.length;
+          since = page.cursor;
+        }
+      } catch (error) {
+        return refuse(group, error as FanfareError);
+      }
+      since!.split('~').forEach((at, i) => {
+        const sub = group[i]!;
+        const { _channel: channel, _ref: ref } = sub;
+        sub._reading = false;
+        // Unsubscribed or asked anew meanwhile.
+        if (subs.get(channel) !== sub) return;
+        const own = frames.filter(frame => frame.channel === channel);
+        const replay = own.filter(({ type }) => type === 'message').length;
+        const [epoch, offset] = at.split('-');
+        tell({ type: 'subscribed', ref, channel, epoch, offset: Number(offset), replay });
+        own.forEach(tell);
+        sub._at = at;
+      });
+      // Short polls have nothing further to prove; a stream does so itself.
+      if (name !== 'sse') reader._works();
+      arrange();
+    };
+
+    /** Several that are refused together are asked one by one, so that only those that deserve it are refused. */
+    const refuse = (group: Sub[], error: FanfareError) => {
+      const { code } = error;
+      const [{ _token, _at, _channel: channel, _ref: ref }, more] = group as [Sub, Sub?];
+      // Without a token, `unauthorized` is a right that is missing; with one, it is the token. A channel's own token is its own matter.
+      const credentials = context._token && !_token && /^(unauthorized|token_expired|revoked)$/.test(code);
+      if (error.retryable || code === 'unsupported' || credentials) return end(error, code === 'unsupported');
+      const left = group.filter(sub => subs.get(sub._channel) === sub);
+      if (more) for (const sub of left) begin([sub]);
+      else if (left.length) {
         subs.delete(channel);
-        arrange();
+        tell({ type: _at ? 'unsubscribed' : 'error', ref, channel, code, _error: error });
+        // A refusal is an answer: the hub is there.
+        if ([...subs.values()].every(other => other._at)) reader._works();
       }
-      tell({ type: 'ok', ref });
-    },
-    _refresh: refresh,
-    _close() {
-      lease();
-      stop.abort();
+      arrange();
+    };
+
+    const reader: Reader = {
+      _context: context,
+      _works() {
+        // A WebSocket is told its public name; here it is computed.
+        _works ??= publicClient(context._session)
+          .catch(() => undefined)
+          .then(client => tell({ type: 'welcome', client }));
+      },
+      _frame(frame) {
+        const { epoch, offset } = frame;
+        const sub = subs.get(frame.channel);
+        if (sub?._at && offset != null) sub._at = `${epoch ?? sub._at.split('-')[0]}-${offset}`;
+        tell(frame);
+      },
+      _refuse: refuse,
+      _end: end,
+    };
+
+    /** Runs a command as its request, after those of the same channel before it. */
+    const command = (frame: Frame) => {
+      const { type, ref, channel, token, ...fields } = frame;
+      const method = ({ publish: 'POST', enter: 'PUT', leave: 'DELETE' } as Record<string, string>)[type];
+      const body = method && fields;
+      const endpoint = type === 'publish' || type === 'history' ? 'messages' : 'presence';
+      const path = pathOf(endpoint, [channel], method ? {} : fields);
+      if (type === 'enter') {
+        entered.set(channel, frame);
+        if (!lease._running) holdLease();
+      }
+      if (type === 'leave') entered.delete(channel);
+      const run = Promise.resolve(method && chains.get(channel))
+        .then(() => (signal.aborted ? {} : json(context, path, { method, body, token })))
+        .then(
+          answer => tell({ ...answer, type: 'ok', ref }),
+          error => {
+            if (error.code === 'network' || error.code === 'token_expired') end(error);
+            else tell({ type: 'error', ref, _error: error });
+          },
+        );
+      if (method) chains.set(channel, run);
+    };
+
+    /** A membership without an open stream or poll lasts 30 s. */
+    const holdLease = () => {
+      lease(() => {
+        if (!entered.size) return;
+        if (name === 'poll' || !streams.size)
+          for (const frame of entered.values()) command({ ...frame, ref: undefined });
+        holdLease();
+      }, 20_000);
+    };
+
+    const cut = () => {
+      for (const off of streams.values()) off();
+      streams.clear();
+    };
+    const refresh = () => {
       cut();
-    },
+      arrange();
+    };
+
+    queueMicrotask(() => {
+      events._open();
+      // Nothing to read: any answer of the hub, also that a channel is missing, proves the way.
+      if (!subs.size && !signal.aborted)
+        ask(context, '/v1/poll', { signal }, () => {})
+          .catch(error => {
+            if (error.code !== 'bad_request') throw error;
+          })
+          .then(reader._works, end);
+    });
+    return {
+      _send(frame) {
+        const { type, channel, token, ref, since, last, ..._options } = frame;
+        if (type === 'subscribe') {
+          const _since = since ?? subs.get(channel)?._at;
+          subs.set(channel, { _channel: channel, _ref: ref, _token: token, _since, _last: last, _options });
+          // Those that are asked for in the same breath are read together.
+          queueMicrotask(arrange);
+          return;
+        }
+        if (type !== 'unsubscribe' && type !== 'auth') return command(frame);
+        if (type === 'auth') {
+          context._token = token;
+          refresh();
+        } else {
+          subs.delete(channel);
+          arrange();
+        }
+        tell({ type: 'ok', ref });
+      },
+      _refresh: refresh,
+      _close() {
+        lease();
+        stop.abort();
+        cut();
+      },
+    };
   };
-}

@@ -19,12 +19,13 @@ export async function ask<T>(
   { method, body, signal, token = _token }: Ask,
   read: (response: Response) => T | Promise<T>,
 ): Promise<T> {
-  const { _meter: meter, _options: options, _url, _error } = _core;
+  const { _options: options, _url, _error } = _core;
+  const { _counts: counts } = _core._meter;
   const headers: Record<string, string> = { 'Fanfare-Session': _session };
   if (token) headers.Authorization = `Bearer ${token}`;
   const text = body ? JSON.stringify(body) : undefined;
-  meter._counts.requests++;
-  meter._bytes.sent += text?.length ?? 0;
+  counts.requests++;
+  counts.bytes.sent += text?.length ?? 0;
   try {
     const fetcher = options.fetch ?? (globalThis as { fetch?: typeof fetch }).fetch;
     if (!fetcher) throw _error('unsupported', 'no fetch here: give one as the option fetch');
@@ -52,7 +53,7 @@ export async function ask<T>(
 export const json = (context: LinkContext, path: string, how: Ask): Promise<Record<string, any>> =>
   ask(context, path, how, async response => {
     const text = await response.text();
-    context._core._meter._bytes.received += text.length;
+    context._core._meter._counts.bytes.received += text.length;
     return JSON.parse(text);
   });
 

@@ -29,11 +29,19 @@ export function makeMeter(now: () => number) {
   const second = () => Math.floor(now() / 1000);
   const meter = {
     /** As `metrics()` gives them. */
-    _counts: { received: 0, sent: 0, duplicates: 0, reconnects: 0, errors: 0, gaps: 0, requests: 0 },
-    _bytes: { received: 0, sent: 0 },
+    _counts: {
+      connectionTime: undefined as number | undefined,
+      received: 0,
+      sent: 0,
+      duplicates: 0,
+      reconnects: 0,
+      errors: 0,
+      gaps: 0,
+      requests: 0,
+      bytes: { received: 0, sent: 0 },
+    },
     _latency: samples(),
     _roundTrip: samples(),
-    _connectionTime: undefined as number | undefined,
     /** The last 200 events, oldest first. */
     _events: [] as DebugEvent[],
     _message(): void {

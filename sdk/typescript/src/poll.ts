@@ -1,8 +1,9 @@
 import { globals, guarded, systemClock } from './env.ts';
 import { FanfareError } from './errors.ts';
+import { onAbort } from './on-abort.ts';
 import { guardWith, storeOf } from './store.ts';
 import { timerOn } from './timer.ts';
-import type { Off, Poll, PollOptions, PollState } from './types.ts';
+import type { Poll, PollOptions, PollState } from './types.ts';
 
 /**
  * Asks any endpoint again and again, as seldom as it may: at once, then at intervals that grow while nothing changes and are short again after a
@@ -22,20 +23,17 @@ export function poll<R>(
   const set = (change: Partial<PollState<R>>) => state._set({ ...state.value, ...change });
   const timer = timerOn(clock);
   const abort = new AbortController();
+  const { signal: over } = abort;
   const page = guarded(() => globals.document);
-  const offs: Off[] = [];
   let failures = 0;
-  let over = false;
   let busy = false;
   let again = false;
   let finish!: (last: PollState<R>['state'], result?: R, error?: unknown) => void;
   const done = new Promise<R>((resolve, reject) => {
     finish = (last, result, error) => {
-      if (over) return;
-      over = true;
+      if (over.aborted) return;
       timer();
       abort.abort();
-      for (const off of offs) off();
       set({ state: last });
       if (last === 'done') resolve(result!);
       else reject(error ?? new FanfareError('aborted'));
@@ -48,27 +46,27 @@ export function poll<R>(
   const covered = () => channel?.state.value.state === 'live';
   const plan = () => {
     timer();
-    if (over || busy) return;
+    if (over.aborted || busy) return;
     set({ state: hidden() ? 'hidden' : covered() ? 'quiet' : 'waiting' });
     if (state.value.state === 'waiting') timer(ask, state.value.interval * (1 + jitter * (2 * random() - 1)));
   };
   const ask = async () => {
     timer();
     again = busy;
-    if (over || busy) return;
+    if (over.aborted || busy) return;
     busy = true;
     const { requests, result: before, interval } = state.value;
     set({ state: 'running', requests: requests + 1 });
     try {
-      const result = await fn({ signal: abort.signal });
-      if (over) return;
+      const result = await fn({ signal: over });
+      if (over.aborted) return;
       const same = before !== undefined && !changed(before, result);
       failures = 0;
       set({ result, error: undefined, interval: same ? Math.min(max, interval * factor) : min });
       guard(() => onResult?.(result));
       if (until?.(result)) finish('done', result);
     } catch (error) {
-      if (over) return;
+      if (over.aborted) return;
       set({ error, interval: Math.min(max, Math.max(min, interval) * Math.max(factor, 2)) });
       guard(() => onError?.(error));
       if (++failures >= errors) finish('failed', undefined, error);
@@ -84,7 +82,7 @@ export function poll<R>(
   };
   const stop = () => finish('stopped');
   const listen = (target: EventTarget | undefined, event: string, act: () => void) =>
-    target?.addEventListener?.(event, act, { signal: abort.signal });
+    target?.addEventListener?.(event, act, { signal: over });
 
   listen(page, 'visibilitychange', () => (hidden() ? plan() : state.value.state === 'hidden' && now()));
   listen(signal, 'abort', stop);
@@ -93,9 +91,10 @@ export function poll<R>(
     ask();
     if (channel) {
       let live = covered();
-      offs.push(
-        // What the channel says is news for the endpoint too; when it falls silent, polling takes over at once.
-        channel.subscribe(now),
+      // What the channel says is news for the endpoint too; when it falls silent, polling takes over at once.
+      channel.subscribe(now, { signal: over });
+      onAbort(
+        over,
         channel.state.subscribe(() => {
           if (covered() === live) return;
           live = !live;

@@ -5,7 +5,7 @@ import type { Frame, Link } from './link.ts';
 import { sequence } from './sequence.ts';
 import { listeners, storeOf } from './store.ts';
 import type { Member, Presence, PresenceEvent, PresenceState, StandardSchemaV1 } from './types.ts';
-import { check, checkInput } from './validate.ts';
+import { type Checked, check, checkInput } from './validate.ts';
 
 /** What we entered with, who we were, and on which link it was said. */
 interface Entered {
@@ -118,35 +118,29 @@ export function channelPresence(
     },
     _frame({ action, more, count, users, members: raw }) {
       const checks = (raw as Frame[]).map(member => check(schema, member.data));
-      order(
-        checks.some(item => item instanceof Promise) ? Promise.all(checks) : (checks as Awaited<(typeof checks)[0]>[]),
-        done => {
-          const present = action === 'present';
-          const members = (raw as Frame[]).flatMap(
-            ({ client, user, info, data, entered_at: enteredAt }, i): Member[] => {
-              const { value, issues } = done[i]!;
-              // Who leaves takes no data along that would have to be right.
-              if (!issues || action === 'leave')
-                return [{ client, user, info, data: issues ? data : value, enteredAt }];
-              invalid({ channel: name, data, issues });
-              return [];
-            },
-          );
-          if (present) pages ??= new Map();
-          for (const map of present ? [pages] : [byClient, pages])
-            for (const member of members)
-              if (action === 'leave') map?.delete(member.client);
-              else map?.set(member.client, member);
-          if (!present || !more) {
-            if (present) {
-              byClient = pages!;
-              pages = undefined;
-            }
-            state._set({ members: [...byClient.values()].sort((a, b) => a.enteredAt - b.enteredAt), count, users });
+      order<Checked>(checks, done => {
+        const present = action === 'present';
+        const members = (raw as Frame[]).flatMap(({ client, user, info, data, entered_at: enteredAt }, i): Member[] => {
+          const { value, issues } = done[i]!;
+          // Who leaves takes no data along that would have to be right.
+          if (!issues || action === 'leave') return [{ client, user, info, data: issues ? data : value, enteredAt }];
+          invalid({ channel: name, data, issues });
+          return [];
+        });
+        if (present) pages ??= new Map();
+        for (const map of present ? [pages] : [byClient, pages])
+          for (const member of members)
+            if (action === 'leave') map?.delete(member.client);
+            else map?.set(member.client, member);
+        if (!present || !more) {
+          if (present) {
+            byClient = pages!;
+            pages = undefined;
           }
-          events._tell({ action, members });
-        },
-      );
+          state._set({ members: [...byClient.values()].sort((a, b) => a.enteredAt - b.enteredAt), count, users });
+        }
+        events._tell({ action, members });
+      });
     },
   };
 }

@@ -16,10 +16,19 @@ export async function openSession(core: Core): Promise<Session> {
   const storage = guarded(() => globals.sessionStorage);
   const locks = guarded(() => globals.navigator!.locks);
   const fresh = core._newId(24);
-  const open = async (_id: string): Promise<Session | undefined> => {
-    const _release = await hold(locks!, `${key}:${_id}`);
-    return _release && { _id, _release };
-  };
+  /** Takes the lock of that name if it is free. */
+  const open = (_id: string) =>
+    new Promise<Session | undefined>(resolve => {
+      locks!
+        .request(
+          `${key}:${_id}`,
+          { ifAvailable: true },
+          lock => lock && new Promise<void>(_release => resolve({ _id, _release })),
+        )
+        // Not available, or refused altogether; what was resolved before stays.
+        .finally(() => resolve(undefined))
+        .catch(() => {});
+    });
   if (storage && locks) {
     const stored = guarded(() => storage.getItem(key)) ?? '';
     const session = /^[\w-]{22,64}$/.test(stored) && (await open(stored));
@@ -30,13 +39,3 @@ export async function openSession(core: Core): Promise<Session> {
   }
   return { _id: fresh, _release() {} };
 }
-
-/** Takes the lock if it is free; the function gives it back. */
-const hold = (locks: LockManager, name: string): Promise<(() => void) | undefined> =>
-  new Promise(resolve => {
-    locks
-      .request(name, { ifAvailable: true }, lock => new Promise<void>(release => (lock ? resolve(release) : release())))
-      // Not available, or refused altogether; what was resolved before stays.
-      .finally(() => resolve(undefined))
-      .catch(() => {});
-  });

@@ -42,6 +42,12 @@ export interface Reader {
 /** Reads until it is stopped, or ends its link. */
 export type Read = (reader: Reader, group: Sub[]) => Off;
 
+/** What a poll brought, as frames. */
+export const framesOf = ({ gap = [], messages }: Record<string, Frame[]>): Frame[] => [
+  ...gap.map(frame => ({ ...frame, type: 'gap' })),
+  ...messages!.map(frame => ({ ...frame, type: 'message' })),
+];
+
 /** A request for these channels from where they stand now. */
 const onwards = (endpoint: string, group: Sub[], more: object) =>
   pathOf(endpoint, namesOf(group), { ...group[0]!._options, ...more, since: makeCursor(group.map(sub => sub._at)) });
@@ -70,7 +76,7 @@ export const readSse: Read = ({ _context, _works, _frame, _refuse, _end }, group
     for (;;) {
       const { done, value } = await bytes.read();
       if (done) throw core._error('network', 'sse: the stream ended');
-      core._meter._bytes.received += value.length;
+      core._meter._counts.bytes.received += value.length;
       if (!signal.aborted) watch(SILENCE);
       _works();
       for (const { _event, _data } of parse(decoder.decode(value, { stream: true }))) {
@@ -126,8 +132,7 @@ export const readPolls =
       }
       const page = await get(onwards('poll', group, { wait: wait || undefined }), wait + 10);
       if (over) return 0;
-      for (const frame of page.gap ?? []) _frame({ ...frame, type: 'gap' });
-      for (const frame of page.messages) _frame({ ...frame, type: 'message' });
+      framesOf(page).forEach(_frame);
       page.cursor.split('~').forEach((at: Position, i: number) => {
         if (at) group[i]!._at = at;
       });

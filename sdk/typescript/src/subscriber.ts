@@ -13,8 +13,6 @@ export interface Subscriber {
   readonly _options: SubscribeOptions;
   /** Messages up to this offset are not for this one. `undefined`: decided when the channel knows where it stands. */
   _floor: number | undefined;
-  /** So many messages of the past are others' wish. */
-  _skip: number;
   /** The subscribe frame that asked for this one's past too. */
   _asked?: object;
   /**
@@ -78,7 +76,6 @@ export function subscriberOf(
   return {
     _options: options,
     _floor: undefined,
-    _skip: 0,
     _placed: placed,
     _push(item) {
       if (ended) return;

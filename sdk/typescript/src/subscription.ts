@@ -165,7 +165,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
     // A schema that does not keep up: what follows is left in the log, and read again from here.
     if (order._size > PAGE) {
       synced = false;
-      return order(undefined, () => {
+      return order([], () => {
         if (sentOn === link && !synced) subscribe(link!);
       });
     }
@@ -186,16 +186,15 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
       meter._counts.duplicates++;
       entries._put(message);
     } else
-      order(channel._validate(message), valid => {
+      order([channel._validate(message)], ([valid]) => {
         entries._put(valid ?? message);
         for (const subscriber of [...subscribers]) {
           if (subscriber._floor == null || message.offset! <= subscriber._floor) continue;
           const own = subscriber._placed ? message : valid;
-          if (message.replayed && subscriber._skip > 0) subscriber._skip--;
-          else if (own) subscriber._push({ _message: own });
+          if (own) subscriber._push({ _message: own });
         }
       });
-    if (behind()) order(undefined, caughtUp);
+    if (behind()) order([], caughtUp);
   };
   const gap = ({ epoch: now, offset: to, reason }: Frame) => {
     const before = offset;
@@ -208,7 +207,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
     enter(now);
     offset = to;
     unknown = false;
-    order(undefined, () => {
+    order([], () => {
       entries._set(false);
       for (const subscriber of [...subscribers]) {
         const { _floor: floor } = subscriber;
@@ -239,11 +238,10 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
         ? ours?.since === since
         : last == null
           ? keyed() && ours
-          : ours && !ours.since && ours.last >= Math.min(last, PAGE)
-    ) {
-      if (!since && last != null) subscriber._skip = Math.max(0, remaining - last);
-      begin(0, remaining - subscriber._skip);
-    } else if (since ?? last != null) fill(subscriber, now);
+          : ours && !ours.since && ours.last === Math.min(last, PAGE)
+    )
+      begin(0, remaining);
+    else if (since ?? last != null) fill(subscriber, now);
     else if (keyed()) {
       const join = subscriber._hold();
       const items = [...entries.value.values()].map((message): Item => {

@@ -1,6 +1,6 @@
 import type { Core } from './core.ts';
 import { globals, guarded } from './env.ts';
-import type { LinkContext, Opener, Transport, TransportEvents } from './link.ts';
+import type { Opener } from './link.ts';
 import type { TransportName } from './types.ts';
 import { openWebSocket } from './ws-link.ts';
 
@@ -10,17 +10,9 @@ export function allowed({ _options }: Core): TransportName[] {
   return [...new Set(names.flatMap<TransportName>(name => (name === 'poll' ? ['longpoll', name] : name)))];
 }
 
-/** The transports to try: what worked here `last` (or as remembered for the origin) first, what is known to be `bad` last. */
-export function inOrder(
-  core: Core,
-  names: TransportName[],
-  bad: (name: TransportName) => boolean,
-  last?: TransportName,
-): TransportName[] {
-  const first = last ?? guarded(() => globals.localStorage!.getItem(key(core)));
-  const rank = (name: TransportName) => (bad(name) ? 2 : name === first ? 0 : 1);
-  return [...names].sort((a, b) => rank(a) - rank(b));
-}
+/** What worked here before, as far as it is known. */
+export const remembered = (core: Core): string | null | undefined =>
+  guarded(() => globals.localStorage!.getItem(key(core)));
 
 /** What worked, for the next page of this origin; `''`: what worked does no more. */
 export function remember(core: Core, name: TransportName | ''): void {
@@ -32,7 +24,7 @@ const key = (core: Core) => `fanfare:transport:${core._url}`;
 
 /** Code that is here already, and need not be loaded: `fanfare-client/testing` brings it, since its time is not the network's. */
 export interface Preloaded {
-  _openHttp?: (name: TransportName, context: LinkContext, events: TransportEvents) => Transport;
+  _openHttp?: (name: TransportName) => Opener;
   _past?: typeof import('./past.ts');
 }
 
@@ -42,11 +34,5 @@ export interface Preloaded {
  */
 export function load({ _options }: Core, name: TransportName): Opener | Promise<Opener> {
   if (name === 'ws') return openWebSocket;
-  const bind =
-    (open: NonNullable<Preloaded['_openHttp']>): Opener =>
-    (context, events) =>
-      open(name, context, events);
-  return _options._openHttp
-    ? bind(_options._openHttp)
-    : import('./http-link.ts').then(({ openHttp }) => bind(openHttp));
+  return _options._openHttp?.(name) ?? import('./http-link.ts').then(({ openHttp }) => openHttp(name));
 }

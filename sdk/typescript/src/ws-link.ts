@@ -6,8 +6,8 @@ import type { Code, WebSocketLike } from './types.ts';
 
 /** A WebSocket. The token goes as a subprotocol, which every hub and proxy passes; where it cannot, as the first frame. */
 export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _frame, _alive, _closed }) => {
-  const { _meter: meter, _options, _url } = _core;
-  const { _bytes: bytes } = meter;
+  const { _options, _url } = _core;
+  const { _counts: counts } = _core._meter;
   const protocols = ['fanfare.v1.json'];
   // What a subprotocol's name may consist of (RFC 9110 token).
   const fits = /^[\w!#$%&'*+.^`|~-]*$/.test(_token!);
@@ -16,7 +16,7 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
   const end = (code: Code, detail: string, unfit?: boolean) => _closed(new FanfareError(code, detail), unfit);
   const send = (frame: Frame) => {
     const text = JSON.stringify(frame);
-    bytes.sent += text.length;
+    counts.bytes.sent += text.length;
     if (socket!.readyState === 1) socket!.send(text);
   };
   if (_token && fits) protocols.push(`fanfare.token.${_token}`);
@@ -24,14 +24,14 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
     const Socket = _options.WebSocket ?? globals.WebSocket;
     if (!Socket) throw 'give one as the option WebSocket';
     socket = new Socket(`${_url.replace(/^http/, 'ws')}/v1/ws?session=${_session}`, protocols) as WebSocketLike;
-    meter._counts.requests++;
+    counts.requests++;
     socket.onopen = () => {
       if (!fits) send({ type: 'auth', token: _token });
       _open();
     };
     socket.onmessage = ({ data }: { data: unknown }) => {
       const text = String(data);
-      bytes.received += text.length;
+      counts.bytes.received += text.length;
       const frame = guarded(() => JSON.parse(text) as Frame);
       if (!frame) return end('network', 'not a Fanfare hub: it does not speak JSON', true);
       _alive();
