@@ -14,7 +14,11 @@ use std::{
 use fanfare_protocol::{ChannelName, Epoch, Problem};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{found::State, idle::Idle, log::Log};
+use crate::{
+    found::{State, Table},
+    idle::Idle,
+    log::Log,
+};
 
 const SHARDS: usize = 64;
 /// Milliseconds between two searches in vain for something to drop, which look at each channel.
@@ -105,30 +109,48 @@ impl Channels {
         *self.standing.lock()
     }
 
-    /// A channel of the past; given back if it is in use already. One of the same name gives way: it was dropped before, and only the frame
-    /// that says so is missing.
-    pub fn insert(&self, name: ChannelName, state: State) -> Option<Arc<Channel>> {
-        let slot = match state {
-            State::Awake(log) => Slot::new(&name, *log),
-            State::Laid(idle) => Slot::Idle(Box::new(idle)),
-            State::Changing => return None,
-        };
-        if slot.is_written() {
-            self.written.fetch_add(1, Relaxed);
-        }
-        let channel = match &slot {
-            Slot::Active(channel) => Some(channel.clone()),
-            _ => None,
-        };
-        if let Some(mut old) = self.names(&name).insert(name.clone(), slot) {
-            let old = old.channel(&name, &self.standing);
-            let mut log = old.log.lock();
-            log.closed = true;
-            if log.assigned > 0 {
-                self.count(false);
+    /// Takes in what a start found, after `f` of each log that is not laid down, and returns the channels that are in use. Of two of one name the
+    /// older one gives way: it was dropped before, and only the frame that says so is missing.
+    ///
+    /// All at once, because a map that is built in order has full nodes, and one that grows in order has nodes half full.
+    pub fn fill(&self, table: Table, mut f: impl FnMut(&mut Log)) -> Vec<Arc<Channel>> {
+        let room = table.len() as usize / SHARDS;
+        let mut parts: Vec<Vec<(ChannelName, Slot)>> =
+            (0..SHARDS).map(|_| Vec::with_capacity(room + room / 8)).collect();
+        for found in table.into_iter() {
+            let (name, state) = found.into_parts();
+            let slot = match state {
+                State::Awake(mut log) => {
+                    f(&mut log);
+                    Slot::new(&name, *log)
+                }
+                State::Laid(idle) => Slot::Idle(idle),
+                State::Changing => continue,
+            };
+            if let Some(part) = parts.get_mut(self.shard(&name)) {
+                part.push((name, slot));
             }
         }
-        channel
+        let mut active = Vec::new();
+        for (mut part, shard) in parts.into_iter().zip(&self.shards) {
+            // By name, and of one name by number.
+            part.sort_by(|a, b| a.0.cmp(&b.0));
+            part.dedup_by(|newer, older| {
+                let same = newer.0 == older.0;
+                if same {
+                    std::mem::swap(newer, older);
+                }
+                same
+            });
+            let written = part.iter().filter(|(_, slot)| slot.is_written()).count();
+            self.written.fetch_add(written, Relaxed);
+            active.extend(part.iter().filter_map(|(_, slot)| match slot {
+                Slot::Active(channel) => Some(channel.clone()),
+                _ => None,
+            }));
+            *shard.lock() = part.into_iter().collect();
+        }
+        active
     }
 
     pub fn next_number(&self) -> u32 {
@@ -366,8 +388,12 @@ impl Channels {
         found.iter().filter_map(|name| self.find(name)).collect()
     }
 
+    fn shard(&self, name: &ChannelName) -> usize {
+        self.hasher.hash_one(name) as usize % SHARDS
+    }
+
     #[allow(clippy::indexing_slicing, reason = "a remainder is below what it was divided by")]
     fn names(&self, name: &ChannelName) -> MutexGuard<'_, Names> {
-        self.shards[self.hasher.hash_one(name) as usize % SHARDS].lock()
+        self.shards[self.shard(name)].lock()
     }
 }

@@ -6,26 +6,27 @@ use crate::{idle::Idle, log::Log};
 
 /// Channels that are kept, and given back, together.
 const CHUNK: usize = 1024;
+/// So many may be awake before they are laid down: what they take besides is given back only when the start is over.
+const AWAKE: usize = 16 << 10;
 
 /// A channel as the segments left it.
 pub(crate) struct Found {
     pub name: ChannelName,
-    /// Whether its namespace keeps keys.
-    pub keyed: bool,
     state: State,
 }
 
 /// A log in as few bytes as it needs.
 pub(crate) enum State {
     Awake(Box<Log>),
-    Laid(Idle),
+    /// It is moved to its map as it is.
+    Laid(Box<Idle>),
     /// For as long as it changes from one to the other.
     Changing,
 }
 
 impl Found {
-    pub fn new(name: ChannelName, keyed: bool, log: Log) -> Self {
-        Self { name, keyed, state: State::Awake(Box::new(log)) }
+    pub fn new(name: ChannelName, log: Log) -> Self {
+        Self { name, state: State::Awake(Box::new(log)) }
     }
 
     /// Its log, got up.
@@ -58,7 +59,7 @@ impl Found {
     fn lay_down(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Changing) {
             State::Awake(log) => match Idle::of(*log) {
-                Ok(idle) => State::Laid(idle),
+                Ok(idle) => State::Laid(Box::new(idle)),
                 Err(log) => State::Awake(log),
             },
             other => other,
@@ -101,6 +102,13 @@ impl Table {
         }
     }
 
+    /// Lays down what can be, when there are many.
+    pub fn lay_down_many(&mut self) {
+        if self.awake.len() >= AWAKE {
+            self.lay_down();
+        }
+    }
+
     /// Lays down what can be.
     pub fn lay_down(&mut self) {
         for number in std::mem::take(&mut self.awake) {
@@ -123,5 +131,15 @@ impl Table {
     /// Each, giving back what held it as it goes.
     pub fn into_iter(self) -> impl Iterator<Item = Found> {
         self.chunks.into_iter().flatten().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_small() {
+        assert!(size_of::<Option<Found>>() <= 32, "{} bytes", size_of::<Option<Found>>());
     }
 }

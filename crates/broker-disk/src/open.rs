@@ -13,8 +13,9 @@ use crate::{
     DiskSettings, OpenError, Opened,
     channels::{Channel, Channels},
     directory::{Directory, Left, boot_id},
-    found::{State, Table},
+    found::Table,
     frame::{Kind, SEGMENT_HEADER, write_frame},
+    log::Log,
     record::ChannelBody,
     recover::{Recovered, recover, reset},
     segment::{Segment, sync_directory},
@@ -81,16 +82,10 @@ pub(crate) fn open(settings: &DiskSettings, policies: &dyn Policies, anew: bool)
         directory.mark(&left).map_err(io(directory.path.clone()))?;
     }
     let store = Channels::new(epoch, channels.len());
-    let mut active = Vec::new();
-    for found in channels.into_iter() {
-        let (name, mut state) = found.into_parts();
-        if let State::Awake(log) = &mut state {
-            log.forget_ids_at(recovered.newest_ms, settings.idempotency_ms, settings.idempotency_ids);
-        }
-        active.extend(store.insert(name, state));
-    }
-    // Of two channels of one name the older one gave way.
-    active.retain(|channel: &Arc<Channel>| !channel.log.lock().closed);
+    let forget = |log: &mut Log| {
+        log.forget_ids_at(recovered.newest_ms, settings.idempotency_ms, settings.idempotency_ids);
+    };
+    let active = store.fill(channels, forget);
     opened.channels = store.written();
     if let Some(cut) = &opened.cut {
         tracing::warn!(segment = %cut.path.display(), at = cut.at, bytes = cut.bytes, what = cut.what,

@@ -98,6 +98,7 @@ impl Recovering<'_> {
             good = good
                 && frames.piece(piece.get(skip..).unwrap_or_default(), &mut |frame| self.frame(&file, frame));
             pieces.done(piece);
+            self.into.channels.lay_down_many();
         }
         if good && !frames.is_cut() {
             self.into.segments.push(file);
@@ -139,7 +140,7 @@ impl Recovering<'_> {
             Kind::Message => self.message(segment, frame),
             Kind::Renew => {
                 let keys = read_renew(frame.body).ok_or("a frame of deadlines makes no sense")?;
-                let (log, _) = self.log(frame.header.channel)?;
+                let log = self.log(frame.header.channel)?;
                 if let Some(index) = &mut log.keys {
                     for (key, expires_ms) in keys {
                         index.renew(key, expires_ms);
@@ -148,7 +149,7 @@ impl Recovering<'_> {
                 Ok(())
             }
             Kind::Settled => {
-                self.log(frame.header.channel)?.0.loose = false;
+                self.log(frame.header.channel)?.loose = false;
                 Ok(())
             }
             Kind::Gone => {
@@ -159,11 +160,10 @@ impl Recovering<'_> {
         }
     }
 
-    /// The log of a channel, and whether its namespace keeps keys.
-    fn log(&mut self, number: u32) -> Result<(&mut Log, bool), &'static str> {
+    /// The log of a channel. It has keys if its namespace keeps them.
+    fn log(&mut self, number: u32) -> Result<&mut Log, &'static str> {
         let found = self.into.channels.get(number);
-        let found = found.and_then(|found| Some((found.keyed, found.log()?)));
-        found.map(|(keyed, log)| (log, keyed)).ok_or("a frame of a channel that no frame describes")
+        found.and_then(Found::log).ok_or("a frame of a channel that no frame describes")
     }
 
     fn channel(&mut self, segment: u32, number: u32, body: ChannelBody) -> Result<(), &'static str> {
@@ -180,9 +180,9 @@ impl Recovering<'_> {
             let mut log = Log::new(body.epoch);
             log.number = number;
             log.keys = keyed.then(|| Box::new(KeyIndex::new(0)));
-            self.into.channels.put(number, Some(Found::new(body.name, keyed, log)));
+            self.into.channels.put(number, Some(Found::new(body.name, log)));
         }
-        let (log, _) = self.log(number)?;
+        let log = self.log(number)?;
         // 0 says nothing of the head: a squeezed segment has only deadlines of this channel.
         if body.head > 0 && body.head < log.written {
             return Err("a channel goes back");
@@ -202,7 +202,7 @@ impl Recovering<'_> {
     fn message(&mut self, segment: &Arc<Segment>, frame: &Frame<'_>) -> Result<(), &'static str> {
         let body = MessageBody::read(frame.body).ok_or("a message makes no sense")?;
         let (window_ms, limit) = (self.settings.idempotency_ms, self.settings.idempotency_ids);
-        let (log, keyed) = self.log(frame.header.channel)?;
+        let log = self.log(frame.header.channel)?;
         if body.offset <= log.written {
             return Err("an offset goes back");
         }
@@ -221,7 +221,7 @@ impl Recovering<'_> {
             ids.insert(body.id.into(), body.offset, body.time);
             ids.forget(body.time, window_ms, limit);
         }
-        if let (true, Some(keys), Some(key)) = (keyed, &mut log.keys, body.key) {
+        if let (Some(keys), Some(key)) = (&mut log.keys, body.key) {
             let (offset, time, tombstone) = (body.offset, body.time, body.is_tombstone());
             keys.insert(&Keyed { key, offset, time, tombstone, expires_ms: body.expires_ms });
         }

@@ -16,8 +16,8 @@ use fanfare_broker_disk::DiskBroker;
 use fanfare_protocol::ChannelName;
 
 use crate::{
-    row,
-    store::{Outcome, fresh, message, names, open},
+    Met, row,
+    store::{Outcome, Syncs, fresh, message, names},
 };
 
 const TURNS: usize = 5;
@@ -50,7 +50,9 @@ struct Measured {
     took: Times,
     /// Messages that waited for a sync.
     group: f64,
-    /// The disk alone: messages a second in groups of as many, and its syncs.
+    /// The log's own syncs.
+    own: Times,
+    /// The disk alone: messages a second in groups of as many, and its syncs, each with a write.
     alone: f64,
     syncs: Times,
 }
@@ -63,12 +65,8 @@ pub fn one(root: &Path) -> Outcome<()> {
         "1 publisher: p99",
         "3 syncs",
         &format!("{p99:.2?} = {:.1} syncs; mean {:.2?}", ratio(p99, sync), m.took.mean()),
-        &format!(
-            "a sync alone: mean {sync:.2?}, p99 {:.2?} = {:.1}",
-            m.syncs.percent(99),
-            ratio(m.syncs.percent(99), sync)
-        ),
-        p99 <= sync * 3,
+        &format!("{}; {}", told("a write and sync alone", &m.syncs), told("its own syncs", &m.own)),
+        within(p99, sync, &m.syncs),
     );
     Ok(())
 }
@@ -81,21 +79,31 @@ pub fn many(root: &Path, window: usize) -> Outcome<()> {
         "50,000, or 80 % of the disk",
         &format!("{:.0}, in groups of {:.0}", m.rate, m.group),
         &format!("the disk alone with such groups {:.0}/s: {:.0} %", m.alone, m.rate / m.alone * 100.0),
-        m.rate >= 50_000.0 || m.rate >= m.alone * 0.8,
+        (m.rate >= 50_000.0 || m.rate >= m.alone * 0.8).into(),
     );
     let (p99, mean) = (m.took.percent(99), m.took.mean());
     row(
         &format!("64 publishers, {window} on its way each: p99"),
         "3 means",
         &format!("{p99:.2?} = {:.1} means", ratio(p99, mean)),
-        &format!(
-            "syncs alone: p99 {:.2?} = {:.1} means",
-            m.syncs.percent(99),
-            ratio(m.syncs.percent(99), m.syncs.mean())
-        ),
-        p99 <= mean * 3,
+        &format!("{}; {}", told("writes and syncs alone", &m.syncs), told("its own syncs", &m.own)),
+        within(p99, mean, &m.syncs),
     );
     Ok(())
+}
+
+/// Whether a 99th percentile is within three times what it is measured by, and if not, whether that of the disk's own syncs is.
+fn within(p99: Duration, of: Duration, syncs: &Times) -> Met {
+    match p99 <= of * 3 {
+        true => Met::Yes,
+        false if syncs.percent(99) > syncs.mean() * 3 => Met::BeyondTheDisk,
+        false => Met::No,
+    }
+}
+
+fn told(what: &str, times: &Times) -> String {
+    let (p99, mean) = (times.percent(99), times.mean());
+    format!("{what}: mean {mean:.2?}, p99 {p99:.2?} = {:.1} means", ratio(p99, mean))
 }
 
 fn ratio(a: Duration, b: Duration) -> f64 {
@@ -103,11 +111,13 @@ fn ratio(a: Duration, b: Duration) -> f64 {
 }
 
 fn measure(root: &Path, publishers: usize, window: usize) -> Outcome<Measured> {
-    let broker = Arc::new(open(&fresh(root, "commits")?)?);
+    let own_syncs = Syncs::default();
+    let broker = Arc::new(own_syncs.open(&fresh(root, "commits")?)?);
     let channels = names(publishers)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
     let (mut took, mut syncs, mut seconds, mut alone) = (Vec::new(), Vec::new(), 0.0, 0.0);
     let (mut messages, mut group) = (0, 1.0);
+    let mut own = Vec::new();
     for _ in 0..TURNS {
         let (begun, before) = (Instant::now(), broker.counters().commits.get());
         let turn = runtime.block_on(publish(&broker, &channels, window))?;
@@ -116,6 +126,7 @@ fn measure(root: &Path, publishers: usize, window: usize) -> Outcome<Measured> {
         group = now as f64 / (broker.counters().commits.get() - before).max(1) as f64;
         messages += now;
         took.extend(turn);
+        own.extend(own_syncs.take());
         let by_itself = disk_alone(root, (group.round() as usize).max(1))?;
         alone += by_itself.len() as f64 * group.max(1.0);
         syncs.extend(by_itself);
@@ -125,6 +136,7 @@ fn measure(root: &Path, publishers: usize, window: usize) -> Outcome<Measured> {
         rate: messages as f64 / seconds,
         took: Times::of(took),
         group,
+        own: Times::of(own),
         alone,
         syncs: Times::of(syncs),
     })

@@ -53,7 +53,7 @@ pub fn all(root: &Path) -> Outcome<()> {
                 "500,000/s",
                 &format!("{rate:.0}/s, {:.0} a second of CPU", messages as f64 / used.max(0.01)),
                 &format!("copying the files: {:.0}/s", MESSAGES as f64 / copied),
-                rate >= ASKED,
+                (rate >= ASKED).into(),
             );
             if channels.len() == 1 {
                 break;

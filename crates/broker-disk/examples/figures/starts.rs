@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fanfare_broker_disk::DiskBroker;
+
 use crate::{
     reads::copy,
     row,
@@ -13,6 +15,8 @@ use crate::{
 
 const CHANNELS: usize = 1_000_000;
 const GIGABYTE: u64 = 1 << 30;
+/// Starts whose memory is measured: how far they differ is shown.
+const STARTS: usize = 5;
 
 /// What a process that opened a directory says.
 struct Opened {
@@ -25,25 +29,35 @@ struct Opened {
     files: f64,
 }
 
-/// A million channels of one message.
+/// A million channels of one message: made by one process and laid down by it, then found by others.
 pub fn channels(root: &Path) -> Outcome<()> {
     let directory = fresh(root, "channels")?;
-    fill(&open(&directory)?, &names(CHANNELS)?, CHANNELS, 8192)?;
-    let opened = open_apart(root, "channels")?;
     let each = |bytes: u64| bytes / CHANNELS as u64;
+    let made = each(apart(root, "made")?.first().copied().unwrap_or_default() as u64);
+    let opened = (0..STARTS).map(|_| open_apart(root, "channels")).collect::<Outcome<Vec<Opened>>>()?;
+    let most = |of: fn(&Opened) -> f64| opened.iter().map(of).fold(0.0, f64::max);
     row(
         "1,000,000 channels of one message: start",
         "5 s",
-        &format!("{:.2} s, {:.2} s of CPU", opened.seconds, opened.cpu),
-        &format!("reading the files: {:.2} s", opened.files),
-        opened.seconds < 5.0,
+        &format!("{:.2} s at most, {:.2} s of CPU", most(|o| o.seconds), most(|o| o.cpu)),
+        &format!("reading the files: {:.2} s", most(|o| o.files)),
+        opened.iter().all(|opened| opened.seconds < 5.0).into(),
+    );
+    let of = |f: fn(&Opened) -> u64| opened.iter().map(|opened| each(f(opened))).collect::<Vec<_>>();
+    let (at_once, later) = (of(|opened| opened.at_once), of(|opened| opened.later));
+    row(
+        &format!("memory of a kept and idle channel, {STARTS} starts"),
+        "200 B",
+        &format!("{later:?} B 3 s after the start"),
+        &format!("{at_once:?} B at once; a name of 11 bytes in it"),
+        later.iter().all(|bytes| *bytes <= 200).into(),
     );
     row(
-        "memory of a kept and idle channel",
+        "the same, made by this process and laid down",
         "200 B",
-        &format!("{} B at once after the start, {} B 3 s later", each(opened.at_once), each(opened.later)),
+        &format!("{made} B"),
         "a name of 11 bytes in it",
-        each(opened.at_once) <= 200,
+        (made <= 200).into(),
     );
     std::fs::remove_dir_all(directory)?;
     Ok(())
@@ -64,36 +78,62 @@ pub fn log(root: &Path) -> Outcome<()> {
         "2 s",
         &format!("{:.2} s, {:.2} s of CPU", opened.seconds, opened.cpu),
         &format!("reading the files: {:.2} s", opened.files),
-        opened.seconds < 2.0,
+        (opened.seconds < 2.0).into(),
     );
     std::fs::remove_dir_all(directory)?;
     Ok(())
 }
 
 fn open_apart(root: &Path, what: &str) -> Outcome<Opened> {
-    let output = Command::new(std::env::current_exe()?).arg(root).args(["opened", what]).output()?;
-    let text = String::from_utf8(output.stdout)?;
-    let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-    let [seconds, cpu, at_once, later, files] = numbers[..] else {
-        return Err(String::from_utf8_lossy(&output.stderr).into());
+    let [seconds, cpu, at_once, later, files] = apart(root, what)?[..] else {
+        return Err("a start does not say all".into());
     };
     Ok(Opened { seconds, cpu, at_once: at_once as u64, later: later as u64, files })
 }
 
-/// What [`open_apart`] runs: five numbers.
-pub fn opened(root: &Path, what: &str) -> Outcome<()> {
+/// What a process of its own says.
+fn apart(root: &Path, what: &str) -> Outcome<Vec<f64>> {
+    let output = Command::new(std::env::current_exe()?).arg(root).args(["apart", what]).output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
+}
+
+/// What [`apart`] runs: `made` makes a million channels and says their memory, anything else is a directory to open.
+pub fn by_itself(root: &Path, what: &str) -> Outcome<()> {
+    if what == "made" {
+        let broker = open(&root.join("channels"))?;
+        let before = memory()?;
+        let names = names(CHANNELS)?;
+        fill(&broker, &names, CHANNELS, 8192)?;
+        // Their names are the store's own now. What was used of late is laid down by the second pass.
+        drop(names);
+        for _ in 0..2 {
+            broker.keep();
+        }
+        settle(&broker)?;
+        println!("{}", memory()?.saturating_sub(before));
+        return Ok(());
+    }
     let directory = root.join(what);
     let files = copy(&directory)?;
     let (before, used, begun) = (memory()?, cpu()?, Instant::now());
     let broker = open(&directory)?;
     let (seconds, used) = (begun.elapsed().as_secs_f64(), cpu()? - used);
     let at_once = memory()?.saturating_sub(before);
-    // What the start needed and let go is given back bit by bit, as memory is asked for again.
-    for _ in 0..30 {
-        std::thread::sleep(Duration::from_millis(100));
-        fill(&broker, &names(1)?, 100, 100)?;
-    }
+    settle(&broker)?;
     let later = memory()?.saturating_sub(before);
     println!("{seconds} {used} {at_once} {later} {files}");
+    Ok(())
+}
+
+/// What was needed for a while and let go is given back to the system bit by bit, as time goes by and memory is asked for again.
+fn settle(broker: &DiskBroker) -> Outcome<()> {
+    for _ in 0..30 {
+        std::thread::sleep(Duration::from_millis(100));
+        fill(broker, &names(1)?, 100, 100)?;
+    }
     Ok(())
 }

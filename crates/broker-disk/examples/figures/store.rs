@@ -3,14 +3,15 @@ use std::{
     error::Error,
     path::{Path, PathBuf},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use fanfare_broker::{Append, Author, Broker, ChannelPolicy, Policies, Sink};
-use fanfare_broker_disk::{DiskBroker, DiskSettings};
+use fanfare_broker_disk::{DiskBroker, DiskSettings, Doing, Fault, Witness};
 use fanfare_protocol::{Ack, ChannelName, Data, Epoch, Message, Publish};
 
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -51,9 +52,45 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub fn open(directory: &Path) -> Outcome<DiskBroker> {
-    let broker = DiskBroker::open(DiskSettings::new(directory), Arc::new(Stored))?;
+    open_with(DiskSettings::new(directory))
+}
+
+fn open_with(settings: DiskSettings) -> Outcome<DiskBroker> {
+    let broker = DiskBroker::open(settings, Arc::new(Stored))?;
     broker.start(Arc::new(Nobody));
     Ok(broker)
+}
+
+/// How long each sync of a store took.
+#[derive(Clone, Default)]
+pub struct Syncs(Arc<Mutex<(Option<Instant>, Vec<Duration>)>>);
+
+impl Syncs {
+    /// A store whose syncs are timed.
+    pub fn open(&self, directory: &Path) -> Outcome<DiskBroker> {
+        let (before, after) = (self.clone(), self.clone());
+        let begin = move |_: &Path, doing| {
+            if doing == Doing::Sync {
+                before.with(|times| times.0 = Some(Instant::now()));
+            }
+            Ok(())
+        };
+        let end = move |_, _| after.with(|times| times.1.extend(times.0.take().map(|begun| begun.elapsed())));
+        open_with(DiskSettings {
+            fault: Some(Fault(Arc::new(begin))),
+            witness: Some(Witness(Arc::new(end))),
+            ..DiskSettings::new(directory)
+        })
+    }
+
+    /// Those since the last time.
+    pub fn take(&self) -> Vec<Duration> {
+        self.with(|times| std::mem::take(&mut times.1))
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut (Option<Instant>, Vec<Duration>)) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 pub fn fresh(root: &Path, name: &str) -> Outcome<PathBuf> {
