@@ -160,7 +160,9 @@ impl Fetcher {
         self.block.truncate(read);
         self.spent += read;
         self.base = begin;
-        self.segment = Some(segment.clone());
+        if !same {
+            self.segment = Some(segment.clone());
+        }
         Ok(())
     }
 

@@ -74,16 +74,17 @@ impl Jobs {
     }
 
     fn work(&self) {
+        let mut unfinished = None;
         loop {
             let mut waiting = self.waiting.lock();
+            // Behind those that wait. Nobody is woken for it: this thread goes on, with the same read if none waits.
+            waiting.0.extend(unfinished.take());
             while waiting.0.is_empty() && !waiting.1 {
                 self.more.wait(&mut waiting);
             }
             let Some(mut job) = waiting.0.pop_front() else { return };
             drop(waiting);
-            if !job() {
-                self.push(job);
-            }
+            unfinished = (!job()).then_some(job);
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     window::Window,
 };
 
-/// Stretches looked up at once.
-const STRETCHES: usize = 16;
+/// Stretches looked up at once: about a page of 64 KB.
+const STRETCHES: usize = 4;
 /// Messages that may be looked up under a log's lock.
 const FEW: u64 = 64;
 /// No message weighs less: so many bytes are at most so many messages.
@@ -147,6 +147,10 @@ impl<'a> Reading<'a> {
         while from <= until && !page.full {
             let Some(stretches) = self.stretches(bounds.epoch, from, until) else { return Ok(false) };
             for stretch in &stretches {
+                if page.ends_before(stretch.next() - stretch.from) {
+                    page.full = true;
+                    break;
+                }
                 let mut whole = true;
                 let take = |body: &MessageBody<'_>| {
                     whole &= body.offset == from;
@@ -364,6 +368,14 @@ struct Page {
 impl Page {
     fn new(limit: usize, bytes: usize) -> Self {
         Self { messages: Vec::new(), weight: 0, limit: limit.max(1), bytes, full: false }
+    }
+
+    /// Whether to stop before so many more messages, of which the last will not fit: what is found by going back from the last of a stretch is
+    /// found for nothing if it does not. Only a page that is half full stops short.
+    fn ends_before(&self, more: u64) -> bool {
+        let each = self.weight / self.messages.len().max(1);
+        let room = self.bytes.saturating_sub(self.weight);
+        self.weight > self.bytes / 2 && each.saturating_mul(more as usize) > room.saturating_add(each)
     }
 
     /// Takes a message if it fits; false when it did not.
