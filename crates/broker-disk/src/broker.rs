@@ -29,6 +29,7 @@ use crate::{
     shared::Shared,
     spare::Spare,
     syncer::{self, Syncing},
+    teller,
     writer::Writer,
 };
 
@@ -99,8 +100,9 @@ impl DiskBroker {
         let of_syncer = shared.clone();
         let (of_keeper, kept) = (keeper.clone(), shared.clone());
         let mut threads = vec![spawn("log-writer", Box::new(move || writer.run()))?];
-        let sync = Box::new(move || syncer::run(&of_syncer, &syncing));
-        threads.push(spawn("log-syncer", sync)?);
+        let (of_teller, telling) = (shared.clone(), syncing.clone());
+        threads.push(spawn("log-syncer", Box::new(move || syncer::run(&of_syncer, &syncing)))?);
+        threads.push(spawn("log-teller", Box::new(move || teller::run(&of_teller, &telling.telling)))?);
         if let Some(every) = settings.keep_every {
             threads.push(spawn("log-keeper", Box::new(move || of_keeper.run(&kept, every)))?);
         }
@@ -308,10 +310,10 @@ impl Drop for DiskBroker {
     fn drop(&mut self) {
         self.keeper.stop();
         self.shared.queue.close();
-        let current = thread::current().id();
-        for thread in self.threads.lock().drain(..) {
-            // The sink may hold the last reference and be let go of by one of them.
-            if thread.thread().id() != current {
+        let (threads, current) = (std::mem::take(&mut *self.threads.lock()), thread::current().id());
+        // The sink may hold the last reference and be let go of by one of them: then they end by themselves.
+        if threads.iter().all(|thread| thread.thread().id() != current) {
+            for thread in threads {
                 let _ = thread.join();
             }
         }

@@ -1,8 +1,8 @@
 //! The embedded durable log: every channel of a hub in one directory.
 //!
 //! All channels share one log, cut into segments. A writer thread turns whatever waits into one write, a syncer thread makes it
-//! durable while the writer goes on: a commit takes what arrived during the one before (group commit), and nothing waits on
-//! purpose. What is in memory is where messages lie, not the messages. `docs/adr/0008-embedded-log.md` says why it is a log of our own,
+//! durable while the writer goes on, and another shows and answers it while the next sync is under way: a commit takes what arrived
+//! during the one before (group commit), and nothing waits on purpose. What is in memory is where messages lie, not the messages. `docs/adr/0008-embedded-log.md` says why it is a log of our own,
 //! `FORMAT.md` in this crate what its bytes are.
 mod answer;
 mod append;
@@ -37,6 +37,7 @@ mod spare;
 mod squeeze;
 mod syncer;
 mod tail;
+mod teller;
 pub mod tools;
 mod window;
 mod writer;

@@ -90,6 +90,9 @@ struct State {
     taken: u64,
     /// The writer has been told that something waits.
     told: bool,
+    /// How often what waits was refused, and how often it had been when the writer last took something.
+    refusals: u64,
+    taken_after: u64,
     /// Why nothing is taken, if so.
     refusing: Option<Refusing>,
     closed: bool,
@@ -163,6 +166,11 @@ impl Queue {
         }
     }
 
+    /// Whether the writer has been told of something that it has not taken.
+    pub fn is_told(&self) -> bool {
+        self.state.lock().told
+    }
+
     /// Tells the writer of whatever waits.
     pub fn tell_all(&self) {
         let mut state = self.state.lock();
@@ -191,7 +199,15 @@ impl Queue {
             return None;
         }
         state.told = false;
+        state.taken_after = state.refusals;
         Some(state.take())
+    }
+
+    /// Whether something was refused since the writer last took what waits. Then that has to be refused too: its offsets follow those that
+    /// were taken back.
+    pub fn has_refused_since(&self) -> bool {
+        let state = self.state.lock();
+        state.taken_after != state.refusals
     }
 
     /// Takes everything that waits, and refuses more until [`Queue::healed`]: the disk takes nothing. False when that has been
@@ -203,6 +219,7 @@ impl Queue {
             state.refusing = Some(Refusing::Full(why.into(), Instant::now()));
         }
         let pending = state.take();
+        state.refusals += 1;
         // The writer tries from time to time whether it is over.
         self.tell_of(&mut state);
         (begins, pending)
@@ -305,8 +322,12 @@ mod tests {
     fn a_full_disk_takes_only_what_makes_room() {
         let queue = Queue::new(1 << 20);
         queue.push(pending()).unwrap();
+        assert_eq!(queue.take(Duration::from_secs(60)).unwrap().len(), 1);
+        assert!(!queue.has_refused_since());
+        queue.push(pending()).unwrap();
         let (begins, waiting) = queue.fill_up("no room");
         assert_eq!((begins, waiting.len(), queue.is_full()), (true, 1, true));
+        assert!(queue.has_refused_since(), "what was taken follows what is refused");
         assert!(!queue.fill_up("no room").0, "it is said once");
         let fence = Pending { what: What::Fence, ..pending() };
         assert_eq!(queue.push(fence).unwrap_err().code, Code::Unavailable);
@@ -314,5 +335,6 @@ mod tests {
         assert!(queue.healed().is_some() && queue.healed().is_none());
         queue.push(Pending { what: What::Fence, ..pending() }).unwrap();
         assert_eq!(queue.take(Duration::from_secs(60)).unwrap().len(), 2);
+        assert!(!queue.has_refused_since());
     }
 }

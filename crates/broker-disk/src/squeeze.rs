@@ -98,26 +98,27 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Has the newest segment say where channels stand whose place only this one names, and which tombstones are no longer known.
+/// Has the newest segment say where channels stand whose place only this one names, and which tombstones are no longer known; and waits until all that
+/// newer segments say of channels is synced.
 fn carry(shared: &Shared, segment: u32, channels: &[Arc<Channel>]) -> io::Result<()> {
     let mut said = Vec::new();
+    let mut say = |channel: Option<Arc<Channel>>| {
+        let (reply, awaited) = answer();
+        let what = What::Head;
+        let pending = Pending { channel, what, answer_at_sync: true, reply: None, synced: Some(reply) };
+        shared.queue.push(pending).map_err(|problem| io::Error::other(problem.to_string()))?;
+        said.push(awaited);
+        io::Result::Ok(())
+    };
     for channel in channels {
         let log = channel.log.lock();
         if log.carrier != segment && !log.keys.as_ref().is_some_and(|keys| keys.is_unsaid()) {
             continue;
         }
-        let (reply, awaited) = answer();
-        let what = What::Head;
-        let pending = Pending {
-            channel: Some(channel.clone()),
-            what,
-            answer_at_sync: true,
-            reply: None,
-            synced: Some(reply),
-        };
-        shared.queue.push(pending).map_err(|problem| io::Error::other(problem.to_string()))?;
-        said.push(awaited);
+        say(Some(channel.clone()))?;
     }
+    // A frame of no channel, which is nothing: what names the others' places may have been written a moment ago.
+    say(None)?;
     // Each of them: on a full disk one may be written and another not.
     if said.into_iter().all(|said| wait(said).is_some()) {
         Ok(())

@@ -1,16 +1,21 @@
-//! The one thread that syncs. While it does, the writer goes on; the next sync takes all that came meanwhile.
+//! Syncs, one at a time. The syncer's thread makes them while the writer goes on, and the next sync takes all that came meanwhile; a message
+//! that comes alone is synced by the writer itself, without waking another thread for it.
 use std::{collections::HashMap, io, sync::Arc, time::Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
     counters::Counters,
-    queue::{Pending, What, broken, same_channel, unwritable},
+    queue::{Pending, broken, unwritable},
     refuse::{refuse, take_back},
     segment::Segment,
     shared::Shared,
     tail::{Tail, void},
+    teller::Telling,
 };
+
+/// Groups up to so many are told by the thread that synced them, if nothing waits to be synced: to wake another takes as long.
+const FEW: usize = 2;
 
 /// Something that is written and waits for a sync.
 pub(crate) struct ToSync {
@@ -37,6 +42,8 @@ struct State {
     synced: (u32, u64),
     tail: Tail,
     health: Health,
+    /// A sync is under way, or what follows from it.
+    busy: bool,
     closed: bool,
 }
 
@@ -48,6 +55,8 @@ pub(crate) struct Syncing {
     done: Condvar,
     /// Held while something is written and handed over, and while a failed sync is cleared up.
     pub writing: Mutex<()>,
+    /// What is synced and not yet told.
+    pub telling: Telling,
 }
 
 impl Syncing {
@@ -55,6 +64,28 @@ impl Syncing {
     pub fn push(&self, segment: Arc<Segment>, to_sync: Vec<ToSync>) {
         self.state.lock().waiting.push((segment, to_sync));
         self.more.notify_one();
+    }
+
+    /// Takes the syncer's part, if there is nothing for it to do: the caller calls [`sync`] and then [`Syncing::rest`].
+    pub fn begin_here(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_free = !state.busy && state.waiting.is_empty() && state.health == Health::Good;
+        state.busy |= is_free;
+        is_free
+    }
+
+    /// A sync and what follows from it are over.
+    pub fn rest(&self) {
+        let mut state = self.state.lock();
+        state.busy = false;
+        if !state.waiting.is_empty() {
+            self.more.notify_one();
+        }
+    }
+
+    /// Whether something waits for the next sync.
+    fn is_waited_for(&self) -> bool {
+        !self.state.lock().waiting.is_empty()
     }
 
     /// Keeps what was written to the newest segment until it is synced, and returns an empty buffer.
@@ -108,12 +139,13 @@ impl Syncing {
 
     fn take(&self) -> Option<Vec<(Arc<Segment>, Vec<ToSync>)>> {
         let mut state = self.state.lock();
-        while state.waiting.is_empty() {
-            if state.closed {
+        while state.busy || state.waiting.is_empty() {
+            if state.closed && !state.busy {
                 return None;
             }
             self.more.wait(&mut state);
         }
+        state.busy = true;
         Some(std::mem::take(&mut state.waiting))
     }
 
@@ -137,28 +169,43 @@ impl Syncing {
 pub(crate) fn run(shared: &Shared, syncing: &Syncing) {
     while let Some(waiting) = syncing.take() {
         // Segments come in order and all but the newest were synced when they were full.
-        let Some((segment, _)) = waiting.last() else { continue };
-        let (segment, len, begun) = (segment.clone(), segment.len(), Instant::now());
-        let all: Vec<_> = waiting.into_iter().flat_map(|(_, to_sync)| to_sync).collect();
-        if syncing.health() != Health::Good {
-            // A sync failed before: nothing was written since.
-            all.into_iter().for_each(|to_sync| refuse(to_sync.pending, &broken()));
-            continue;
+        if let Some((segment, _)) = waiting.last() {
+            let segment = segment.clone();
+            sync(shared, syncing, &segment, waiting.into_iter().flat_map(|(_, to_sync)| to_sync).collect());
         }
-        if syncing.state.lock().synced >= (segment.id, len) {
-            // By the sync that all before it waited for. Only the newest segment is ever synced again.
-            tell(shared, all);
-            continue;
-        }
-        match shared.sync(&segment) {
-            Ok(()) => {
-                count(&shared.counters, begun, messages(&all));
-                syncing.is_synced(segment.id, len);
-                tell(shared, all);
+        syncing.rest();
+    }
+    syncing.telling.close();
+}
+
+/// Makes durable what was written to a segment, and has those told who wait for it.
+pub(crate) fn sync(shared: &Shared, syncing: &Syncing, segment: &Segment, all: Vec<ToSync>) {
+    let (len, begun) = (segment.len(), Instant::now());
+    if syncing.health() != Health::Good {
+        // A sync failed before: nothing was written since.
+        all.into_iter().for_each(|to_sync| refuse(to_sync.pending, &broken()));
+        return;
+    }
+    // Unless it was by the sync that all before it waited for. Only the newest segment is ever synced again.
+    if syncing.state.lock().synced < (segment.id, len) {
+        if let Err(error) = shared.sync(segment) {
+            // What readers have seen is to be known before anything is taken back.
+            syncing.telling.wait_told();
+            match wants_space(&error) {
+                true => tear(shared, syncing, segment, all, &error),
+                false => break_down(shared, syncing, segment, all, &error),
             }
-            Err(error) if wants_space(&error) => tear(shared, syncing, &segment, all, &error),
-            Err(error) => break_down(shared, syncing, &segment, all, &error),
+            return;
         }
+        count(&shared.counters, begun, messages(&all));
+        syncing.is_synced(segment.id, len);
+    }
+    let told = match all.len() <= FEW && !syncing.is_waited_for() && !shared.queue.is_told() {
+        true => syncing.telling.tell_here(shared, all),
+        false => Err(all),
+    };
+    if let Err(all) = told {
+        syncing.telling.push(all);
     }
 }
 
@@ -233,37 +280,5 @@ fn count(counters: &Counters, begun: Instant, messages: u64) {
     counters.sync_us.record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
     if messages > 0 {
         counters.commit_messages.record(messages);
-    }
-}
-
-/// Shows and answers what is synced.
-fn tell(shared: &Shared, all: Vec<ToSync>) {
-    for group in all.chunk_by(|a, b| same_channel(&a.pending, &b.pending)) {
-        let Some(channel) = group.first().and_then(|first| first.pending.channel.as_ref()) else { continue };
-        let shown = || group.iter().filter(|to_sync| to_sync.show);
-        let count = shown().count();
-        if count == 0 {
-            continue;
-        }
-        let cx = shared.context(&channel.name);
-        let mut log = channel.log.lock();
-        log.unsynced -= count as u32;
-        log.loose |= shown().any(|to_sync| to_sync.pending.entry().is_some_and(|entry| entry.loose));
-        shared.show(channel, &mut log, &cx, shown().filter_map(|to_sync| to_sync.pending.entry()));
-    }
-    for ToSync { pending, .. } in all {
-        if let Some((reply, published)) = pending.reply {
-            reply.send(Ok(published));
-        }
-        if let Some(reply) = pending.synced {
-            reply.send(());
-        }
-        if let What::Stop(reply) = pending.what {
-            let marked = shared.store.mark_clean();
-            if let Err(error) = &marked {
-                tracing::warn!(%error, "the data directory could not be marked as cleanly stopped");
-            }
-            reply.send(Ok(()));
-        }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     refuse::take_back,
     segment::{Segment, sync_directory},
     shared::Shared,
-    syncer::{Health, Syncing, ToSync},
+    syncer::{Health, Syncing, ToSync, sync},
 };
 
 /// What is written before it is synced is synced after so long at the latest.
@@ -77,7 +77,10 @@ impl Writer {
     pub fn run(mut self) {
         let shared = self.shared.clone();
         while let Some(batch) = shared.queue.take(self.patience()) {
-            self.write(batch);
+            if let Some(alone) = self.write(batch) {
+                sync(&shared, &self.syncing, &self.segment, alone);
+                self.syncing.rest();
+            }
             self.settle();
             if self.dirty_since.is_some_and(|since| since.elapsed() >= SYNC_WITHIN) {
                 self.hand_over(Vec::new());
@@ -149,31 +152,41 @@ impl Writer {
         self.syncing.push(self.segment.clone(), to_sync);
     }
 
-    fn write(&mut self, batch: Vec<Pending>) {
+    /// Writes a batch and hands it over. What is returned is left to this thread: it is alone, and nothing is being synced.
+    fn write(&mut self, batch: Vec<Pending>) -> Option<Vec<ToSync>> {
         if batch.is_empty() {
-            return;
+            return None;
         }
         // What is unsynced is in memory.
         self.syncing.wait_room(self.shared.settings.queue_bytes);
         if let Err(error) = self.mend().and_then(|()| self.rotate()) {
-            return self.fail(batch.into_iter().map(unplaced).collect(), &error);
+            self.fail(batch.into_iter().map(unplaced).collect(), &error);
+            return None;
         }
         let syncing = self.syncing.clone();
         let _writing = syncing.writing.lock();
-        if syncing.health() != Health::Good {
+        // A sync may have failed since the batch was taken, and be made up for by now.
+        if syncing.health() != Health::Good || self.shared.queue.has_refused_since() {
             let error = io::Error::other("the log could not be synced");
-            return self.fail(batch.into_iter().map(unplaced).collect(), &error);
+            self.fail(batch.into_iter().map(unplaced).collect(), &error);
+            return None;
         }
         self.buffer.clear();
         self.mark();
         let placed = self.place(batch);
         if let Err(error) = self.append() {
-            return self.fail(placed, &error);
+            self.fail(placed, &error);
+            return None;
         }
         let to_sync = self.written(placed);
+        if to_sync.len() == 1 && syncing.begin_here() {
+            self.dirty_since = None;
+            return Some(to_sync);
+        }
         if !to_sync.is_empty() || self.syncing.unsynced() > self.shared.settings.queue_bytes / 8 {
             self.hand_over(to_sync);
         }
+        None
     }
 
     /// Writes the buffer.
@@ -361,6 +374,10 @@ impl Writer {
                 return true;
             }
             let mut log = channel.log.lock();
+            if log.unsynced > 0 {
+                // Its looseness begins with a sync that is yet to end.
+                return true;
+            }
             if !log.closed {
                 log.loose = false;
                 if log.carrier != segment {

@@ -9,11 +9,14 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
     },
+    thread,
+    time::Duration,
 };
 
 use fanfare_broker::{
-    Broker, ChannelPolicy,
+    Append, Author, Broker, ChannelPolicy,
     contract::harness::{channel, keyed, publish},
 };
 use fanfare_broker_disk::{DiskBroker, DiskSettings, Doing, Fault};
@@ -84,6 +87,59 @@ fn a_sync_that_failed_for_want_of_space_is_made_up_for() {
         (None, 0, false)
     );
     all(&broker);
+}
+
+/// What the writer has taken and not yet written when a sync fails follows what is refused: it is refused too, also where the disk works again at
+/// once.
+#[test]
+fn what_the_writer_holds_while_a_sync_fails_is_refused_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (armed, (say, fails), (go, wait_for)) =
+        (Arc::new(AtomicBool::new(false)), mpsc::channel(), mpsc::channel());
+    let (is_armed, wait_for) = (armed.clone(), parking_lot::Mutex::new(wait_for));
+    let fault = move |_: &Path, doing| {
+        if doing == Doing::Sync && is_armed.swap(false, SeqCst) {
+            say.send(()).unwrap();
+            wait_for.lock().recv().unwrap();
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    };
+    let fault = Some(Fault(Arc::new(fault)));
+    let broker =
+        try_open(DiskSettings { fault, queue_bytes: 4 << 10, ..settings(directory.path()) }).unwrap();
+    append_text(&broker, "a:1", "1");
+    armed.store(true, SeqCst);
+    let text = |data: &str| try_append(&broker, publish(&channel("a:1"), data), START_MS);
+    thread::scope(|scope| {
+        let together = scope.spawn(|| {
+            let append = |data| {
+                let (publish, author) = (publish(&channel("a:1"), data), Author::default());
+                broker.append(Append { publish, author, unix_ms: START_MS })
+            };
+            let (second, third) = (append("2"), append("3"));
+            wait(async { (second.await, third.await) })
+        });
+        fails.recv().unwrap();
+        let written = || broker.counters().written_bytes.get();
+        let (before, large) = (written(), format!("\"{}\"", "x".repeat(5000)));
+        let large = scope.spawn(move || text(&large));
+        while written() < before + 5000 {
+            thread::yield_now();
+        }
+        // More is unsynced than may be: the writer takes the next and waits with it.
+        let held = scope.spawn(move || text("5"));
+        thread::sleep(Duration::from_millis(100));
+        go.send(()).unwrap();
+        let (second, third) = together.join().unwrap();
+        for refused in [second, third, large.join().unwrap(), held.join().unwrap()] {
+            assert_eq!(refused.unwrap_err().code, Code::Unavailable);
+        }
+    });
+    assert_eq!(until_taken(&broker, publish(&channel("a:1"), "\"healed\""), START_MS).offset, 2);
+    assert_eq!(held(&broker, "a:1"), ["1", "\"healed\""]);
+    drop(broker);
+    assert_eq!(held(&open(directory.path()), "a:1"), ["1", "\"healed\""]);
 }
 
 #[test]
