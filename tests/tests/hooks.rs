@@ -15,6 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
+use tokio_tungstenite::tungstenite::Message;
 
 const SECRET: &str = "a secret that only the two of us know";
 
@@ -254,7 +255,10 @@ async fn while_nobody_answers_what_is_open_is_allowed_and_the_rest_refused() {
     // What hangs is given up at the deadline, and holds up nobody elsewhere.
     ws.send(&publish("chat:1", json!("hang"))).await;
     ws.send(&json!({ "type": "publish", "ref": "free", "channel": "free:1", "data": "at once" })).await;
-    let first = ws.recv().await;
+    let mut first = ws.recv().await;
+    while first["type"] == "message" {
+        first = ws.recv().await;
+    }
     assert_eq!((&first["type"], &first["ref"]), (&json!("ok"), &json!("free")), "not behind what hangs");
     assert_eq!(ws.find("error").await["code"], "unavailable");
     let metrics = server.get("/metrics").send().await.text();
@@ -282,4 +286,106 @@ async fn addresses_that_are_not_public_are_not_called() {
     ws.refused(publish("chat:1", json!(1)), "unavailable").await;
     assert_eq!(application.connections.load(Ordering::SeqCst), 0);
     assert!(server.log().contains("no public address"), "{}", server.log());
+}
+
+/// The next text packet of Socket.IO that is no ping.
+async fn packet(ws: &mut Ws) -> String {
+    loop {
+        match within(ws.message()).await {
+            Some(Message::Text(text)) if text.as_str() == "2" => ws.send_text("3").await,
+            Some(Message::Text(text)) => return text.as_str().to_owned(),
+            other => panic!("no text packet: {other:?}"),
+        }
+    }
+}
+
+/// What the application of the next test answers.
+fn acting(question: &Value) -> Value {
+    let (room, other) = (json!("lobby"), json!("elsewhere"));
+    match (question["type"].as_str().unwrap(), question["data"].as_str()) {
+        ("connect", _) => match question["headers"]["x-forwarded-for"].as_str() {
+            Some(user) => json!({
+                "user": user,
+                "grants": [{ "channels": ["closed:{sub}"], "allow": ["subscribe"] }],
+                "actions": [
+                    { "do": "join", "room": "lobby", "namespace": "/chat" },
+                    { "do": "emit", "event": "WELCOME", "data": ["you", user] },
+                    { "do": "emit", "event": "CAME", "to": "log", "namespace": "/free", "data": [user] },
+                ],
+            }),
+            None => json!({}),
+        },
+        ("subscribe", _) if question["channel"] == "chat:door" => {
+            json!({ "actions": [{ "do": "emit", "event": "DOOR", "data": 1 }, { "do": "join", "room": other }] })
+        }
+        ("publish", Some("leave")) => json!({ "actions": [{ "do": "leave", "room": room }] }),
+        ("publish", Some("shout")) => {
+            json!({ "actions": [{ "do": "emit", "event": "SHOUTED", "to": room, "data": ["!", 2] }] })
+        }
+        // What the application has no word for is the hub's: its own words for Socket.IO clients among it.
+        ("call", _) if question["event"] == "publish" => json!({ "error": { "code": "not_found" } }),
+        ("call", _) => json!({ "reply": [question["rooms"]] }),
+        ("disconnect", _) if question["user"] == "ada" => {
+            json!({ "actions": [{ "do": "emit", "event": "WENT", "to": "log", "namespace": "/free" }] })
+        }
+        _ => json!({}),
+    }
+}
+
+#[tokio::test]
+async fn answers_act_on_the_client_whatever_was_asked() {
+    let mut application = Application::start(|question| (200, acting(question))).await;
+    let config = application.config("[socketio]\nenabled = true\n") + "[namespaces.closed]\n";
+    let server = Server::start(&config);
+    let (mut log, _) = Ws::welcomed(&server, "/v1/ws").await;
+    log.subscribe("free:log", json!({})).await;
+
+    // A native client: welcomed, in a room that it did not ask for, with rights that its answer gave.
+    let mut ada = Ws::with(&server, "/v1/ws", &[("X-Forwarded-For", "ada")]).await;
+    ada.expect("welcome").await;
+    let welcome = ada.find("message").await;
+    assert_eq!((&welcome["event"], &welcome["data"]), (&json!("WELCOME"), &json!(["you", "ada"])));
+    assert_eq!(log.find("message").await["event"], "CAME");
+    ada.subscribe("closed:ada", json!({})).await;
+    ada.refused(json!({ "type": "subscribe", "channel": "closed:bob" }), "forbidden").await;
+    ada.refused(json!({ "type": "publish", "channel": "closed:ada", "data": 1 }), "forbidden").await;
+    log.ok(publish("chat:lobby", json!("shout"))).await;
+    let heard = [ada.find("message").await["event"].clone(), ada.find("message").await["event"].clone()];
+    assert!(heard.contains(&json!("SHOUTED")) && heard.contains(&json!("say")), "{heard:?}");
+    ada.subscribe("chat:door", json!({})).await;
+    assert_eq!(ada.find("message").await["event"], "DOOR");
+    log.ok(publish("chat:elsewhere", json!("heard"))).await;
+    assert_eq!(ada.find("message").await["channel"], "chat:elsewhere");
+    ada.ok(publish("chat:lobby", json!("leave"))).await;
+    log.ok(publish("chat:lobby", json!("not heard"))).await;
+    log.ok(publish("chat:elsewhere", json!("heard too"))).await;
+    let next = ada.find("message").await;
+    let next = if next["data"] == "leave" { ada.find("message").await } else { next };
+    assert_eq!(next["data"], "heard too", "{next}");
+    ada.close().await;
+    assert_eq!(log.find("message").await["event"], "WENT");
+
+    // The same for Socket.IO, whose CONNECT the application is told of: its token is that of the packet.
+    while application.asked.try_recv().is_ok() {}
+    let mut bob =
+        Ws::with(&server, "/socket.io/?EIO=4&transport=websocket", &[("X-Forwarded-For", "bob")]).await;
+    packet(&mut bob).await;
+    bob.send_text("40/chat,{\"token\":\"of.bob.x\",\"name\":\"Bob\"}").await;
+    let asked = application.next("connect").await;
+    assert_eq!((&asked["namespace"], &asked["auth"]["name"]), (&json!("/chat"), &json!("Bob")));
+    assert_eq!(asked["headers"]["authorization"], "Bearer of.bob.x");
+    assert!(packet(&mut bob).await.starts_with("40/chat,{\"sid\""));
+    let welcome = packet(&mut bob).await;
+    assert!(welcome.starts_with("42/chat,[\"WELCOME\",\"you\",\"bob\","), "{welcome}");
+    bob.send_text("42/chat,1[\"ROOMS\"]").await;
+    assert_eq!(packet(&mut bob).await, "43/chat,1[[\"lobby\"]]", "as its handlers know");
+    bob.send_text("42/chat,2[\"publish\",\"lobby\",\"say\",\"leave\"]").await;
+    let answer = packet(&mut bob).await;
+    assert!(answer.starts_with("43/chat,2[{\"epoch\""), "{answer}");
+    bob.send_text("42/chat,3[\"ROOMS\"]").await;
+    assert_eq!(packet(&mut bob).await, "43/chat,3[[]]");
+
+    // Who does not stay connected cannot be spoken to.
+    let poll = server.get("/v1/poll?channel=free:1").header("X-Forwarded-For", "eve");
+    poll.send().await.problem(500, "internal");
 }

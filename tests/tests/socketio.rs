@@ -90,3 +90,35 @@ async fn a_hub_that_stops_closes_the_transport_so_that_clients_come_back() {
         assert_eq!(ended.code, 1012, "{}", ended.reason);
     }
 }
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_ends_every_way_of_reading_at_once() {
+    let server = Server::start(&config());
+    let mut ws = joined(&server, &token::of("ada")).await;
+    // In two ways, which are two connections of the hub behind one socket.
+    for (id, channel) in [(1, json!("open:one")), (2, json!({ "channel": "open:two" }))] {
+        ws.send_text(&format!("42{id}[\"subscribe\",{channel}]")).await;
+        let answer = packet(&mut ws).await;
+        assert!(answer.starts_with(&format!("43{id}[{{\"epoch\"")), "{answer}");
+    }
+    for channel in ["open:one", "open:two"] {
+        let path = format!("/v1/channels/{channel}/messages");
+        let post = async || {
+            server.post(&path).bearer(config::API_KEY).json(&json!({ "event": "e", "data": 1 })).send().await
+        };
+        post().await.ok();
+        assert!(packet(&mut ws).await.starts_with("42[\"e\""));
+    }
+    server.post("/v1/users/ada/disconnect").bearer(config::API_KEY).send().await.ok();
+    for channel in ["open:one", "open:two"] {
+        let path = format!("/v1/channels/{channel}/messages");
+        server
+            .post(&path)
+            .bearer(config::API_KEY)
+            .json(&json!({ "event": "late", "data": 1 }))
+            .send()
+            .await
+            .ok();
+    }
+    assert_eq!(packet(&mut ws).await, "41");
+}

@@ -1,10 +1,11 @@
-//! `cargo xtask browser`: what is checked in a real browser. The SDK in its test pages, then every demo.
+//! `cargo xtask browser`: what is checked in a real browser. The SDK in its test pages, socket.io-client in an empty one, then every demo.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::demos;
 use crate::sdk;
+use crate::socketio;
 use crate::steps::Outcome;
 use crate::tools;
 
@@ -33,8 +34,11 @@ pub fn step(root: &Path) -> Result<Outcome, String> {
     demos::prepare(root)?;
     let Some(chromium) = chromium(root) else { return Ok(Outcome::Skipped(not_found())) };
     sdk::prepare(root)?;
+    socketio::prepare(root)?;
     let hub = sdk::hub(root)?;
-    for (mut npm, script) in [(sdk::npm(root), "test:browser"), (demos::npm(root), "test")] {
+    let suites =
+        [(sdk::npm(root), "test:browser"), (socketio::npm(root), "test:browser"), (demos::npm(root), "test")];
+    for (mut npm, script) in suites {
         npm.env("FANFARE_BIN", &hub).env(VARIABLE, &chromium);
         tools::run(npm.args(["run", "--silent", script]))?;
     }

@@ -38,19 +38,28 @@ pub fn run(root: &Path) -> Result<(), String> {
         "socketio_conformance",
     ]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
-    let mut npm = Command::new("npm");
-    tools::run(npm.current_dir(root.join(FOLDER)).stdin(Stdio::null()).args([
-        "ci",
-        "--no-audit",
-        "--no-fund",
-    ]))?;
-    let mut node = Command::new("npm");
-    node.current_dir(root.join(FOLDER))
-        .stdin(Stdio::null())
-        .env("FANFARE_BIN", target.join("debug/fanfare"))
-        .env("CONFORMANCE_BIN", target.join("debug/examples/socketio_conformance"))
-        .args(["run", "--silent", "test"]);
-    tools::run(&mut node)
+    prepare(root)?;
+    tools::run(
+        npm(root)
+            .env("FANFARE_BIN", target.join("debug/fanfare"))
+            .env("CONFORMANCE_BIN", target.join("debug/examples/socketio_conformance"))
+            .args(["run", "--silent", "test"]),
+    )
+}
+
+/// npm, in the tests' folder.
+pub fn npm(root: &Path) -> Command {
+    let mut command = Command::new("npm");
+    command.current_dir(root.join(FOLDER)).stdin(Stdio::null());
+    command
+}
+
+/// The pinned clients.
+///
+/// # Errors
+/// They cannot be installed.
+pub fn prepare(root: &Path) -> Result<(), String> {
+    tools::run(npm(root).args(["ci", "--no-audit", "--no-fund"]))
 }
 
 fn missing() -> Option<String> {

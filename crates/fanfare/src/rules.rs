@@ -56,7 +56,8 @@ impl NodeRules for Live {
     }
 
     fn socketio(&self) -> SocketIoSettings {
-        self.config().socketio.settings()
+        let config = self.config();
+        SocketIoSettings { outlives: config.data.is_some(), ..config.socketio.settings() }
     }
 
     fn has_namespace(&self, name: &str) -> bool {

@@ -2,7 +2,7 @@
 use std::{
     collections::VecDeque,
     io,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Waker},
 };
 
@@ -118,6 +118,17 @@ pub struct Out {
     notices: Vec<Notice>,
     /// The positions of the request's channels, where frames carry them all (SSE of several channels).
     pub(crate) elements: Option<Box<Cursor>>,
+    /// Another connection of the same client on the same socket, whose right to read ends with this one's; it may have one itself.
+    companion: Weak<Connection>,
+}
+
+impl Out {
+    /// No data is handed over any more. The connection that this holds for too.
+    fn silence(&mut self) -> Option<Arc<Connection>> {
+        self.revoked = true;
+        self.expires = 0;
+        self.companion.upgrade()
+    }
 }
 
 impl std::fmt::Debug for Connection {
@@ -149,6 +160,7 @@ impl Connection {
             accepted: false,
             notices: Vec::new(),
             elements: None,
+            companion: Weak::new(),
         };
         Arc::new(Self { id, form, client, counters, socket, alarm: Arc::default(), out: Mutex::new(out) })
     }
@@ -243,12 +255,33 @@ impl Connection {
 
     /// No data is handed over any more, whatever the driver is still busy with; it is told to end the connection.
     pub fn revoke(&self, problem: Problem) {
-        let mut out = self.lock();
-        out.revoked = true;
-        out.expires = 0;
-        out.notices.push(Notice::Disconnect(problem));
-        drop(out);
+        let mut companion = {
+            let mut out = self.lock();
+            out.notices.push(Notice::Disconnect(problem));
+            out.silence()
+        };
+        // One after the other: no two connections are ever locked at once.
+        while let Some(next) = companion {
+            companion = next.lock().silence();
+        }
         self.wake();
+    }
+
+    /// Another connection of the same client, which the same driver serves: nothing is handed over to it either once this one's right
+    /// to read has been taken away. False when that has happened already.
+    pub fn accompanied_by(&self, other: &Arc<Self>) -> bool {
+        let next = {
+            let mut out = self.lock();
+            let next = out.companion.upgrade();
+            if !out.revoked && next.is_none() {
+                out.companion = Arc::downgrade(other);
+            }
+            if out.revoked {
+                return false;
+            }
+            next
+        };
+        next.is_none_or(|next| next.accompanied_by(other))
     }
 
     /// Nothing of this channel is handed over from this moment on; its readers stay.

@@ -53,6 +53,7 @@ pub use place::Place;
 pub use presence::Entering;
 pub use publish::Congestion;
 pub use pump::{Fetch, Fetched, Pumped, TURN_WRITES};
+pub use readers::Mark;
 pub use round::Round;
 pub use subscribe::Begun;
 pub use wheel::{TICK_MS, Wheel};

@@ -5,6 +5,7 @@ use fanfare_protocol::{ChannelName, Epoch};
 use tokio::time::Instant;
 
 use crate::{
+    channel::Channel,
     connection::{Connection, Life, Out},
     counters::Counters,
     place::Place,
@@ -99,6 +100,46 @@ impl Connection {
         owed.filter(|_| reader.cursor < at).map_or(Rejoined::Yes, Rejoined::Owed)
     }
 
+    /// Where readers of messages have to come to for everything that was delivered so far to have been handed over; none of those that stand
+    /// there already, or that are held. The driver writes for them with its next pump, without waiting for rounds, so that what it has
+    /// to say behind those messages ([`Connection::has_passed`]) is not long in coming. For readers without a rate.
+    pub fn pending(&self) -> Vec<Mark> {
+        let readers: Vec<(ReaderKey, Arc<Channel>, Epoch, Place)> = {
+            let out = self.lock();
+            let slots = out.readers.iter().enumerate();
+            let live = slots.filter_map(|(slot, reader)| {
+                let reader = reader.as_deref()?;
+                let is_read = reader.kind == Kind::Messages && reader.paced.is_none();
+                let key = ReaderKey { slot: slot as u32, generation: reader.generation };
+                (is_read && reader.state != State::Held)
+                    .then(|| (key, reader.channel.clone(), reader.epoch, reader.cursor))
+            });
+            live.collect()
+        };
+        let mut marks = Vec::new();
+        for (key, channel, epoch, cursor) in readers {
+            // Channel before connection: the heads are looked up with nothing locked.
+            let head = channel.lock().tail.as_ref().map(|tail| (tail.epoch(), tail.head()));
+            if let Some((of, to)) = head
+                && of == epoch
+                && cursor < to
+            {
+                self.fall_behind(key, false);
+                marks.push(Mark { key, epoch, to });
+            }
+        }
+        marks
+    }
+
+    /// Whether everything up to these marks was handed over, or will not be: a reader is gone, or begins anew.
+    pub fn has_passed(&self, marks: &[Mark]) -> bool {
+        let out = self.lock();
+        marks.iter().all(|mark| {
+            let reader = out.reader(mark.key).filter(|reader| reader.epoch == mark.epoch);
+            reader.is_none_or(|reader| reader.cursor >= mark.to)
+        })
+    }
+
     /// Takes the readers of a channel out, messages and members. From here on nothing of it is written.
     pub(crate) fn remove(&self, channel: &ChannelName) -> Vec<(ReaderKey, Box<Reader>)> {
         self.remove_where(|reader| reader.name == *channel)
@@ -159,6 +200,14 @@ impl Connection {
         }
         busy
     }
+}
+
+/// A place that one of a connection's readers comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    key: ReaderKey,
+    epoch: Epoch,
+    to: Place,
 }
 
 /// Whether a reader is in step again.

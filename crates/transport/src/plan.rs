@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Version, request::Parts};
 
 use crate::{
     access::{self, Caller},
-    authorizer::ask_reading,
+    authorizer::{Afterwards, ask_reading},
     forms,
     node::Node,
     query,
@@ -118,6 +118,8 @@ async fn websocket(node: &Node, parts: &Parts) -> Result<Plan, Problem> {
     }
     let (format, subprotocol) = subprotocol(&upgrade.subprotocols)?;
     access::check_origin(node, parts)?;
+    let prepared = Afterwards::prepare(node, parts);
+    let parts = prepared.as_ref().unwrap_or(parts);
     let request = from_query_or_none(&query::pairs(parts.uri.query())?)?;
     let (session, session_is_new) = access::session(parts)?;
     let client = session.client();

@@ -31,7 +31,7 @@ pub enum Fatal {
     /// A packet for a namespace that was not joined.
     #[error("a packet for a namespace that was not joined")]
     NotJoined,
-    /// A second CONNECT to a namespace.
+    /// A CONNECT to a namespace that was joined.
     #[error("a namespace was joined twice")]
     JoinedTwice,
     /// More namespaces than a connection may join.
@@ -147,7 +147,9 @@ impl Machine {
         let Packet { kind, namespace, id, data, .. } = packet;
         let state = self.namespaces.get(&namespace).copied();
         match (kind, state) {
-            (Kind::Connect, Some(State::Joining | State::Joined)) => Err(Fatal::JoinedTwice),
+            // Said again before it was answered, as a client does whose `connect()` was called twice: one answer is for both.
+            (Kind::Connect, Some(State::Joining)) => Ok(None),
+            (Kind::Connect, Some(State::Joined)) => Err(Fatal::JoinedTwice),
             (Kind::Connect, None | Some(State::Ended)) => {
                 if state.is_none() && self.namespaces.len() >= self.limits.namespaces {
                     self.namespaces.retain(|_, state| *state != State::Ended);
@@ -229,6 +231,9 @@ mod tests {
         );
         assert_eq!(machine.text("2[\"e\"]"), Err(Fatal::NotJoined));
         assert_eq!(connected("/a").text("0/a,"), Err(Fatal::JoinedTwice));
+        let mut machine = self::machine();
+        machine.text("0/a,").unwrap();
+        assert_eq!(machine.text("0/a,{\"token\":\"x\"}"), Ok(None), "one answer is for both");
     }
 
     #[test]

@@ -19,7 +19,7 @@ const CHANNELS: usize = 1024;
 /// A run of one channel's events, sent without another's between.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    channel: u16,
+    channel: u32,
     /// Everything of the channel up to here was sent before.
     from: u64,
     /// The last of the run.
@@ -37,13 +37,28 @@ struct Channel {
     joined: bool,
 }
 
+/// Whose events were sent since the ring was last saved.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Unsaved {
+    #[default]
+    Nothing,
+    /// One channel's alone: where that goes on, the client says, and the others stand where they were saved.
+    One(u32),
+    /// Several channels': what was saved no longer tells where each goes on.
+    Several,
+}
+
 /// What one socket was sent, from the reply to its CONNECT on.
 #[derive(Clone, Default, Debug)]
 pub struct Ring {
     channels: Vec<Channel>,
     runs: VecDeque<Run>,
-    /// Runs were dropped.
+    /// Runs that were dropped from the front so far.
+    dropped: u64,
+    /// Runs were dropped that the client may still refer to.
     lost: bool,
+    /// Whose events were sent since the ring was last saved.
+    unsaved: Unsaved,
     /// What was sent after the channels' last known positions is not known: the ring was read back after the server died.
     blind: bool,
 }
@@ -73,8 +88,9 @@ pub struct Saved {
 }
 
 impl Ring {
-    /// The channels that are read, and the runs by their numbers; none of these once some were dropped.
-    pub fn save(&self) -> (Vec<Saved>, Vec<[u64; 3]>) {
+    /// The channels that are read, and the newest runs by the channels' numbers.
+    pub fn save(&mut self) -> (Vec<Saved>, Vec<[u64; 3]>) {
+        self.unsaved = Unsaved::Nothing;
         let channels = self.channels.iter().map(|channel| Saved {
             name: channel.name.clone(),
             epoch: channel.epoch,
@@ -86,6 +102,27 @@ impl Ring {
         (channels.collect(), runs.collect())
     }
 
+    /// Whether so much was sent since the ring was last saved that it would not tell, read back as it was saved, where every channel goes on.
+    pub fn is_worth_saving(&self) -> bool {
+        self.unsaved == Unsaved::Several
+    }
+
+    /// What has been sent by now, for [`Ring::received`].
+    pub fn sent_by_now(&self) -> u64 {
+        self.dropped + self.runs.len() as u64
+    }
+
+    /// The client has received everything that was sent at that time: it will not name an earlier event any more.
+    pub fn received(&mut self, sent: u64) {
+        // The last run of them holds the event that it may name.
+        let over = sent.saturating_sub(1).saturating_sub(self.dropped).min(self.runs.len() as u64);
+        self.dropped += over;
+        self.runs.drain(..over as usize);
+        if self.runs.capacity() > 64 && self.runs.len() < self.runs.capacity() / 4 {
+            self.runs.shrink_to(self.runs.len() * 2);
+        }
+    }
+
     /// A ring as it was saved. `is_whole`: nothing was sent since. Channels that are not read any more are to be left.
     pub fn restore(channels: Vec<Saved>, runs: &[[u64; 3]], is_whole: bool) -> Self {
         let channels: Vec<_> = channels
@@ -93,13 +130,13 @@ impl Ring {
             .take(CHANNELS)
             .map(|Saved { name, epoch, start, last }| Channel { name, epoch, start, last, joined: true })
             .collect();
-        let known = |number: u64| u16::try_from(number).ok().filter(|n| usize::from(*n) < channels.len());
+        let known = |number: u64| u32::try_from(number).ok().filter(|n| (*n as usize) < channels.len());
         let runs = runs
             .iter()
             .take(ENTRIES)
             .filter_map(|[channel, from, to]| Some(Run { channel: known(*channel)?, from: *from, to: *to }));
         let runs = runs.collect();
-        Self { channels, runs, lost: true, blind: !is_whole }
+        Self { channels, runs, lost: true, blind: !is_whole, ..Self::default() }
     }
 
     fn find(&self, name: &str) -> Option<usize> {
@@ -141,13 +178,14 @@ impl Ring {
         }
         // Runs name channels by their number.
         self.channels.retain(|channel| channel.joined);
+        self.dropped += self.runs.len() as u64;
         self.runs.clear();
         self.lost = true;
     }
 
     /// An event was handed over whole.
     pub fn sent(&mut self, name: &str, at: Position) {
-        let newest = self.runs.back().map(|run| usize::from(run.channel));
+        let newest = self.runs.back().map(|run| run.channel as usize);
         let same = newest.filter(|n| self.channels.get(*n).is_some_and(|channel| *channel.name == *name));
         let Some(n) = same.or_else(|| self.find(name)) else { return };
         let Some(channel) = self.channels.get_mut(n) else { return };
@@ -155,14 +193,21 @@ impl Ring {
             (channel.epoch, channel.last, channel.start) = (at.epoch, 0, 0);
         }
         let from = std::mem::replace(&mut channel.last, at.offset);
+        let number = n as u32;
+        self.unsaved = match self.unsaved {
+            Unsaved::Nothing => Unsaved::One(number),
+            Unsaved::One(before) if before == number => Unsaved::One(number),
+            Unsaved::One(_) | Unsaved::Several => Unsaved::Several,
+        };
         match self.runs.back_mut() {
             Some(run) if same.is_some() => run.to = at.offset,
             _ => {
                 if self.runs.len() >= ENTRIES {
                     self.runs.pop_front();
+                    self.dropped += 1;
                     self.lost = true;
                 }
-                self.runs.push_back(Run { channel: n as u16, from, to: at.offset });
+                self.runs.push_back(Run { channel: number, from, to: at.offset });
             }
         }
     }
@@ -189,11 +234,11 @@ impl Ring {
             // The end of a write that was cut: whatever else was sent came before it.
             return Some(self.places_but(n, offset, |_, channel| (channel.last, !self.blind)));
         }
-        let holds = |run: &Run| usize::from(run.channel) == n && run.from < offset && offset <= run.to;
+        let holds = |run: &Run| run.channel as usize == n && run.from < offset && offset <= run.to;
         let found = self.runs.iter().rposition(holds)?;
         Some(self.places_but(n, offset, |other, channel| {
             let mut later = self.runs.iter().skip(found + 1);
-            let later = later.find(|run| usize::from(run.channel) == other);
+            let later = later.find(|run| run.channel as usize == other);
             later.map_or((channel.last, !self.blind), |run| (run.from, true))
         }))
     }
@@ -331,6 +376,56 @@ mod tests {
         assert_eq!(certain(&blind, offset("a", 9)), [(9, true), (1, false)]);
         let odd = Ring::restore(vec![], &[[7, 1, 2], [u64::MAX, 0, 0]], true);
         assert_eq!(odd.resume(None), Some(vec![]));
+    }
+
+    #[test]
+    fn what_the_client_has_received_is_forgotten_and_what_follows_is_not() {
+        let mut ring = Ring::default();
+        ring.join("a", at(0));
+        ring.join("b", at(0));
+        for n in 1..=1000 {
+            ring.sent("a", at(n));
+            ring.sent("b", at(n));
+        }
+        let sent = ring.sent_by_now();
+        ring.sent("a", at(1001));
+        ring.received(sent);
+        ring.received(sent);
+        assert_eq!(ring.runs.len(), 2);
+        assert!(ring.runs.capacity() < 100, "{}", ring.runs.capacity());
+        assert_eq!(resumed(&ring, Some(offset("b", 1000))), places(&[("a", 1000), ("b", 1000)]));
+        assert_eq!(resumed(&ring, Some(offset("a", 1001))), places(&[("a", 1001), ("b", 1000)]));
+        assert_eq!(resumed(&ring, Some(offset("a", 999))), None, "it has said that it received more");
+        // A run that went on after the question.
+        let sent = ring.sent_by_now();
+        ring.sent("a", at(1002));
+        ring.received(sent);
+        assert_eq!(resumed(&ring, Some(offset("a", 1001))), places(&[("a", 1001), ("b", 1000)]));
+        ring.received(ring.sent_by_now() + 5);
+        assert!(!ring.is_lossy());
+    }
+
+    #[test]
+    fn a_ring_is_worth_saving_when_several_channels_have_moved() {
+        let mut ring = Ring::default();
+        ring.join("a", at(0));
+        ring.join("b", at(0));
+        ring.sent("a", at(1));
+        ring.sent("a", at(2));
+        assert!(!ring.is_worth_saving());
+        ring.sent("b", at(1));
+        assert!(ring.is_worth_saving());
+        let (channels, runs) = ring.save();
+        assert!(!ring.is_worth_saving());
+        ring.sent("b", at(2));
+        assert!(!ring.is_worth_saving());
+        // Read back after the server died: the client names the one that moved, the other stands where it was saved.
+        let blind = Ring::restore(channels, &runs, false);
+        let places = blind.resume(Some(&offset("b", 2))).unwrap();
+        assert_eq!(
+            places.iter().map(|p| (p.at.offset, p.is_certain)).collect::<Vec<_>>(),
+            [(2, false), (2, true)]
+        );
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl SocketIoTable {
             recovery_ms: ms(self.recovery_window),
             attachments: self.attachments,
             namespaces: self.namespaces,
+            ..SocketIoSettings::default()
         }
     }
 }

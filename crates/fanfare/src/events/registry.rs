@@ -89,6 +89,16 @@ impl Registry {
         self.spaces.read().get(namespace).cloned()
     }
 
+    /// The visit of a connection to a namespace, by any `sid` that the connection goes by: those of a native one differ in their last part alone.
+    pub(crate) fn visitor(&self, namespace: &str, sid: &str) -> Option<Socket> {
+        let space = self.find(namespace)?;
+        space.socket(sid).or_else(|| {
+            let (connection, _) = sid.rsplit_once('-').filter(|(_, last)| *last == "0")?;
+            let mut sockets = space.sockets().into_iter();
+            sockets.find(|socket| socket.sid().rsplit_once('-').is_some_and(|(of, _)| of == connection))
+        })
+    }
+
     /// Whether channels with this prefix are rooms of another namespace.
     pub(super) fn has_prefix(&self, prefix: &str) -> bool {
         self.spaces.read().keys().any(|name| namespace_prefix(name).as_deref() == Some(prefix))

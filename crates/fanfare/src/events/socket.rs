@@ -198,6 +198,7 @@ impl Socket {
     pub(super) async fn listen_to_all(&self) -> Result<(), Problem> {
         let peer = self.peer()?;
         self.0.all.get_or_try_init(|| peer.join(namespace_channel(&self.0.space.name))).await?;
+        self.0.space.hears(self);
         Ok(())
     }
 

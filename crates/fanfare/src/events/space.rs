@@ -37,6 +37,8 @@ pub(super) struct Space {
 struct Who {
     sockets: HashMap<String, Socket>,
     rooms: HashMap<String, BTreeSet<String>>,
+    /// Those who do not read the namespace's own channel yet, by `sid`.
+    deaf: BTreeSet<String>,
 }
 
 impl Space {
@@ -84,7 +86,9 @@ impl Space {
     }
 
     pub fn came(&self, socket: &Socket) {
-        self.who.lock().sockets.insert(socket.sid().to_owned(), socket.clone());
+        let mut who = self.who.lock();
+        who.deaf.insert(socket.sid().to_owned());
+        who.sockets.insert(socket.sid().to_owned(), socket.clone());
     }
 
     pub fn went(&self, socket: &Socket, rooms: &BTreeSet<String>) {
@@ -92,6 +96,7 @@ impl Space {
         // One that goes on under the same name may be there already.
         if who.sockets.get(socket.sid()).is_some_and(|there| there.is(socket)) {
             who.sockets.remove(socket.sid());
+            who.deaf.remove(socket.sid());
         }
         for room in rooms {
             who.vacate(room, socket.sid());
@@ -115,6 +120,20 @@ impl Space {
 
     pub fn sockets(&self) -> Vec<Socket> {
         self.who.lock().sockets.values().cloned().collect()
+    }
+
+    /// Those who do not read the namespace's own channel yet.
+    pub fn deaf(&self) -> Vec<Socket> {
+        let who = self.who.lock();
+        who.deaf.iter().filter_map(|sid| who.sockets.get(sid).cloned()).collect()
+    }
+
+    /// Somebody reads the namespace's own channel now.
+    pub fn hears(&self, socket: &Socket) {
+        let mut who = self.who.lock();
+        if who.sockets.get(socket.sid()).is_some_and(|there| there.is(socket)) {
+            who.deaf.remove(socket.sid());
+        }
     }
 
     pub fn members(&self, room: &str) -> Vec<Socket> {

@@ -19,6 +19,9 @@ use super::{
     space::{Space, event_name},
 };
 
+/// Clients that are told alone at a time.
+const AT_ONCE: usize = 256;
+
 /// To whom something is said. Begun by [`crate::Events::to`] and [`crate::Context::to`].
 ///
 /// What goes to a room is one publication on its channel, however many read it, and everyone who reads that channel gets it, by whatever
@@ -75,6 +78,13 @@ impl Target {
         let (event, args) = (event_name(event)?, args.to_args()?);
         if self.rooms.is_empty() {
             return self.to_everybody(&event, &args).await;
+        }
+        if let ([room], true) = (&*self.rooms, self.except.is_empty())
+            && self.space.socket(room).is_none()
+        {
+            // Most of what is said. Who is in the room need not be known.
+            let origin = self.from.as_ref().map(|from| from.client());
+            return self.publish(self.space.channel(room)?, origin, &event, args).await.map(Some);
         }
         let excluded = self.excluded();
         let mut told = BTreeSet::new();
@@ -179,31 +189,39 @@ impl Target {
         event: &EventName,
         args: &Args,
     ) -> Result<Option<Published>, Problem> {
+        let who = |socket: &Socket| !excluded.contains(socket.sid()) && told.insert(socket.sid().to_owned());
+        let sockets: Vec<Socket> = sockets.into_iter().filter(who).collect();
         let mut published = None;
-        for socket in sockets {
-            if excluded.contains(socket.sid()) || !told.insert(socket.sid().to_owned()) {
-                continue;
-            }
-            let said = self.to_socket(&socket, event, args.clone(), self.volatile).await;
-            // Who went meanwhile hears nothing.
-            match said {
-                Err(problem) if problem.code == Code::Unavailable => {}
-                said => published = said?,
+        // Together, so that they are one commit or few, and not all at once.
+        for some in sockets.chunks(AT_ONCE) {
+            let said = some.iter().map(|socket| self.to_socket(socket, event, args.clone(), self.volatile));
+            for said in join_all(said).await {
+                match said {
+                    // Who went meanwhile hears nothing.
+                    Err(problem) if problem.code == Code::Unavailable => {}
+                    said => published = said?,
+                }
             }
         }
         Ok(published)
     }
 
     async fn to_everybody(&self, event: &EventName, args: &Args) -> Result<Option<Published>, Problem> {
-        let excluded = self.excluded();
-        let sockets = self.space.sockets();
-        let Ok(origin) = self.left_out(&sockets, &BTreeSet::new(), &excluded) else {
-            return self.alone(sockets, &mut BTreeSet::new(), &excluded, event, args).await;
-        };
+        let mut origin = self.from.as_ref().map(|from| from.client());
+        if !self.except.is_empty() {
+            let excluded = self.excluded();
+            let sockets = self.space.sockets();
+            let Ok(out) = self.left_out(&sockets, &BTreeSet::new(), &excluded) else {
+                return self.alone(sockets, &mut BTreeSet::new(), &excluded, event, args).await;
+            };
+            origin = out;
+        }
         // Those who come from now on join by themselves, those who are there now.
         self.space.broadcasts.store(true, Ordering::SeqCst);
-        let sockets = self.space.sockets();
-        join_all(sockets.iter().map(Socket::listen_to_all)).await;
+        let deaf = self.space.deaf();
+        for some in deaf.chunks(AT_ONCE) {
+            join_all(some.iter().map(Socket::listen_to_all)).await;
+        }
         self.publish(namespace_channel(&self.space.name), origin, event, args.clone()).await.map(Some)
     }
 

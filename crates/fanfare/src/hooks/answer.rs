@@ -1,7 +1,7 @@
 //! What an application answers.
 use std::collections::BTreeMap;
 
-use fanfare_protocol::{Args, Code, Data, Problem};
+use fanfare_protocol::{Args, Code, Data, Grant, Pattern, Problem, Right, Rights};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -21,6 +21,8 @@ pub(super) struct Answer {
     pub info: Option<Box<RawValue>>,
     /// Connect: what a WebSocket client is subscribed to on entry.
     pub channels: Vec<String>,
+    /// Connect: what it may do, as the claim `grants` of a token says.
+    grants: Vec<GrantSaid>,
     /// Connect: until when, in milliseconds since 1970.
     pub expires_at: Option<u64>,
     /// What is to be done besides.
@@ -35,7 +37,48 @@ struct Refusal {
     remedy: Option<String>,
 }
 
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct GrantSaid {
+    channels: Vec<String>,
+    allow: Vec<String>,
+    events: Option<Vec<String>>,
+}
+
+/// Most grants of one answer, and most patterns or events of one grant: as of a token.
+const GRANTS: usize = 100;
+
 impl Answer {
+    /// What it grants.
+    ///
+    /// # Errors
+    /// `internal` for a right that there is not, or too many: the application's fault, not the client's.
+    pub fn granted(&self) -> Result<Vec<Grant>, Problem> {
+        let wrong = |what: String| {
+            tracing::warn!(what, "a grant of a hook's answer cannot be given");
+            Problem::new(Code::Internal, "the application grants something that cannot be")
+        };
+        let many = |list: &Vec<String>| list.len() > GRANTS;
+        if self.grants.len() > GRANTS {
+            return Err(wrong(format!("more than {GRANTS} grants")));
+        }
+        let one = |said: &GrantSaid| {
+            if many(&said.channels) || said.events.as_ref().is_some_and(many) {
+                return Err(wrong(format!("more than {GRANTS} channels or events of one grant")));
+            }
+            let right = |name: &String| {
+                Right::from_name(name).ok_or_else(|| wrong(format!("there is no right {name:?}")))
+            };
+            let allow = said.allow.iter().map(right).collect::<Result<Rights, Problem>>()?;
+            let user = self.user.as_deref();
+            let channels = said.channels.iter().filter_map(|pattern| Pattern::parse(pattern, user)).collect();
+            let events =
+                said.events.as_ref().map(|events| events.iter().map(|name| name.as_str().into()).collect());
+            Ok(Grant { channels, allow, events })
+        };
+        self.grants.iter().map(one).collect()
+    }
+
     /// Reads a body; an empty one allows.
     pub fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
         if body.is_empty() {
@@ -100,6 +143,24 @@ mod tests {
         for malformed in [r#"{"eror":{}}"#, "[]", "nope", r#"{"allow":"no"}"#] {
             assert!(Answer::read(malformed.as_bytes()).is_err(), "{malformed}");
         }
+    }
+
+    #[test]
+    fn grants_are_those_of_tokens() {
+        let answer = read(
+            r#"{"user":"ada","grants":[{"channels":["user:{sub}","chat:*"],"allow":["subscribe","publish"],"events":["say"]}]}"#,
+        );
+        let [grant] = &*answer.granted().unwrap() else { panic!("one grant") };
+        assert!(
+            grant.allows(Right::Subscribe, "user:ada", None)
+                && grant.allows(Right::Publish, "chat:1", Some("say"))
+        );
+        assert!(!grant.allows(Right::Subscribe, "user:bob", None));
+        assert!(!grant.allows(Right::Publish, "chat:1", Some("shout")));
+        assert!(!grant.allows(Right::History, "chat:1", None));
+        let wrong = r#"{"grants":[{"channels":["a"],"allow":["fly"]}]}"#;
+        assert_eq!(read(wrong).granted().unwrap_err().code, Code::Internal);
+        assert!(Answer::read(br#"{"grants":[{"channels":["a"],"alow":[]}]}"#).is_err());
     }
 
     #[test]

@@ -1,15 +1,27 @@
 //! Hooks as the decisions that transports ask for, beside those of a program's own.
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use fanfare_hub::Hub;
 use fanfare_protocol::{ChannelName, Code, Data, Identity, Problem, Publish, SubscribeOptions};
 use fanfare_session::checks;
-use fanfare_transport::{Asker, Authorizer, Decision};
+use fanfare_transport::{
+    Asker, Authorizer, Decision,
+    authorizer::{Afterwards, ComingTo},
+};
 use http::request::Parts;
 use tokio::runtime::Handle;
 
-use super::{actions, answer::Answer, client::HookClient, connector::UrlFault, question::Question};
-use crate::config::{HookEvent, Live};
+use super::{
+    actions::{self, Scene},
+    answer::Answer,
+    client::HookClient,
+    connector::UrlFault,
+    question::Question,
+};
+use crate::{
+    config::{HookEvent, Live},
+    events::Registry,
+};
 
 /// Asks the program's own authorizer, then the application at `hooks.url`.
 pub(crate) struct Hooks {
@@ -18,6 +30,8 @@ pub(crate) struct Hooks {
     pub(super) hub: Arc<Hub>,
     live: Arc<Live>,
     runtime: Handle,
+    /// The program's namespaces, once they are there.
+    registry: OnceLock<Weak<Registry>>,
     me: Weak<Self>,
 }
 
@@ -33,7 +47,15 @@ impl Hooks {
         let (Some(url), Some(secret)) = (&settings.url, &settings.secret) else { return Ok(None) };
         let client = HookClient::new(&settings, url, secret.expose())?;
         let (hub, live, runtime) = (hub.clone(), live.clone(), runtime.clone());
-        let make = |me: &Weak<Self>| Self { client, own, hub, live, runtime, me: me.clone() };
+        let make = |me: &Weak<Self>| Self {
+            client,
+            own,
+            hub,
+            live,
+            runtime,
+            registry: OnceLock::new(),
+            me: me.clone(),
+        };
         Ok(Some(Arc::new_cyclic(make)))
     }
 
@@ -49,9 +71,55 @@ impl Hooks {
         asker.identity.api_key.is_none() && self.client.asks_in(event, self.namespace(channel))
     }
 
-    /// What an answer wants done, where it is not about a call.
-    async fn act(&self, asker: &Asker, answer: &Answer) -> Result<(), Problem> {
-        actions::besides(&self.hub, asker.client, &answer.actions).await
+    /// Where the visits of clients are found.
+    pub(super) fn set_registry(&self, registry: &Arc<Registry>) {
+        drop(self.registry.set(Arc::downgrade(registry)));
+    }
+
+    /// The namespace whose rooms the channels beside this one are.
+    fn space_of(&self, channel: &str) -> String {
+        match self.namespace(channel) {
+            "default" => "/".to_owned(),
+            name => format!("/{name}"),
+        }
+    }
+
+    fn scene(&self, namespace: String, asker: &Asker) -> Scene<'_> {
+        let registry = self.registry.get().and_then(Weak::upgrade);
+        actions::scene(&self.hub, registry, namespace, asker)
+    }
+
+    /// What an answer about a channel wants done.
+    async fn act(&self, asker: &Asker, channel: &str, answer: &Answer) -> Result<(), Problem> {
+        let scene = self.scene(self.space_of(channel), asker);
+        actions::besides(&scene, &answer.actions).await
+    }
+
+    /// What an answer wants done about somebody who comes: at once, and once it is there.
+    async fn arrive(&self, request: &Parts, answer: &Answer) -> Result<(), Problem> {
+        let then = request.extensions.get::<Afterwards>();
+        let namespace = request.extensions.get::<ComingTo>().map_or("/", |coming| &*coming.namespace);
+        let scene = Scene {
+            hub: &self.hub,
+            registry: None,
+            namespace: namespace.to_owned(),
+            user: answer.user.as_deref().map(Into::into),
+            client: None,
+            peer: None,
+        };
+        let later = actions::on_arrival(&scene, &answer.actions, then.is_some()).await?;
+        if let (Some(then), Some(me), false) = (then, self.me.upgrade(), later.is_empty()) {
+            let namespace = namespace.to_owned();
+            then.add(Box::new(move |asker| {
+                Box::pin(async move {
+                    let scene = me.scene(namespace, &asker);
+                    if let Err(problem) = actions::besides(&scene, &later).await {
+                        tracing::warn!(%problem, "an action of the connect hook failed");
+                    }
+                })
+            }));
+        }
+        Ok(())
     }
 }
 
@@ -77,7 +145,7 @@ impl Authorizer for Hooks {
             let Some(answer) = self.client.ask(HookEvent::Connect, &Question::connect(request)).await? else {
                 return Ok(None);
             };
-            actions::publish_all(&self.hub, &answer.actions).await?;
+            self.arrive(request, &answer).await?;
             identity(answer)
         })
     }
@@ -97,7 +165,7 @@ impl Authorizer for Hooks {
             }
             let question = Question::subscribe(asker, channel, options);
             match self.client.ask(HookEvent::Subscribe, &question).await? {
-                Some(answer) => self.act(asker, &answer).await,
+                Some(answer) => self.act(asker, channel, &answer).await,
                 None => Ok(()),
             }
         })
@@ -118,8 +186,14 @@ impl Authorizer for Hooks {
                 checks::check_size(&limits, &data)?;
                 publish.data = data;
             }
-            self.act(asker, &answer).await
+            self.act(asker, &publish.channel, &answer).await
         })
+    }
+
+    fn wants_peers(&self) -> bool {
+        const MAY_ACT: [HookEvent; 3] = [HookEvent::Connect, HookEvent::Subscribe, HookEvent::Publish];
+        MAY_ACT.into_iter().any(|event| self.client.asks(event))
+            || self.own.as_ref().is_some_and(|own| own.wants_peers())
     }
 
     fn decides_publishing(&self, asker: &Asker, channel: &ChannelName) -> bool {
@@ -140,7 +214,8 @@ impl Authorizer for Hooks {
             let question = Question::disconnect(&asker, transport);
             // Nobody is there who could be told.
             if let Ok(Some(answer)) = me.client.ask(HookEvent::Disconnect, &question).await
-                && let Err(problem) = actions::publish_all(&me.hub, &answer.actions).await
+                && let Err(problem) =
+                    actions::besides(&me.scene("/".to_owned(), &asker), &answer.actions).await
             {
                 tracing::warn!(%problem, "an action of the disconnect hook failed");
             }
@@ -155,7 +230,13 @@ impl Authorizer for Hooks {
 
 /// Who the application says it is; none: whoever its token says.
 fn identity(answer: Answer) -> Result<Option<Identity>, Problem> {
-    let Some(user) = answer.user else { return Ok(None) };
+    let grants = answer.granted()?;
+    let Some(user) = answer.user else {
+        return match grants.is_empty() {
+            true => Ok(None),
+            false => Err(Problem::new(Code::Internal, "the application grants something to nobody it names")),
+        };
+    };
     if user.is_empty() || user.len() > 255 {
         return Err(Problem::new(Code::Internal, "the application names a user that cannot be"));
     }
@@ -164,6 +245,7 @@ fn identity(answer: Answer) -> Result<Option<Identity>, Problem> {
     Ok(Some(Identity {
         user: Some(user.into()),
         info,
+        grants,
         channels,
         expires_at: answer.expires_at,
         ..Identity::default()

@@ -11,7 +11,8 @@ use crate::{
 
 /// Serves the namespaces of the configuration: `/` for those without a table, and `/x` for `[namespaces.x]`. Events that a program
 /// registers handlers for stay its own.
-pub(crate) fn serve_calls(hooks: &Arc<Hooks>, registry: &Registry, config: &Config) {
+pub(crate) fn serve_calls(hooks: &Arc<Hooks>, registry: &Arc<Registry>, config: &Config) {
+    hooks.set_registry(registry);
     for name in config.namespaces.keys() {
         if !hooks.client.asks_in(HookEvent::Call, name) {
             continue;

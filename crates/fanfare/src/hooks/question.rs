@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use fanfare_protocol::{Args, ChannelName, Data, Format, Publish, SubscribeOptions};
-use fanfare_transport::Asker;
+use fanfare_transport::{Asker, authorizer::ComingTo};
 use http::request::Parts;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -41,6 +41,8 @@ pub(super) struct Question<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoding: Option<&'static str>,
@@ -66,10 +68,14 @@ impl<'a> Question<'a> {
     /// Who is this? The query is left out: it may hold a token and a session.
     pub fn connect(request: &'a Parts) -> Self {
         let header = |name| Some((name, request.headers.get(name)?.to_str().ok()?.to_owned()));
+        let coming = request.extensions.get::<ComingTo>();
+        let auth = coming.and_then(|coming| RawValue::from_string(coming.auth.as_deref()?.to_owned()).ok());
         Self {
             kind: "connect",
             time: fanfare_hub::unix_ms(),
             path: Some(request.uri.path()),
+            namespace: coming.map(|coming| &*coming.namespace),
+            auth,
             headers: HEADERS.into_iter().filter_map(header).collect(),
             ..Self::default()
         }

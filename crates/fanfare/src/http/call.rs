@@ -32,7 +32,12 @@ pub async fn call(
         return Err(Problem::new(Code::BadRequest, "this is not a call").into());
     };
     checks::check_args(&app.node.rules.limits(), &args)?;
-    let asker = Asker { identity: caller.identity.clone(), client: caller.client, request: Arc::new(parts) };
+    let asker = Asker {
+        identity: caller.identity.clone(),
+        client: caller.client,
+        request: Arc::new(parts),
+        peer: None,
+    };
     let handshake = Handshake {
         namespace,
         asker,

@@ -78,6 +78,7 @@ impl<'a> Publisher<'a> {
             identity: caller.identity.clone(),
             client: caller.client,
             request: Arc::new(parts),
+            peer: None,
         });
         Self { app, caller, asker }
     }

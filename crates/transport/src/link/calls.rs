@@ -7,7 +7,7 @@ use std::{
 
 use fanfare_broker::Append;
 use fanfare_hub::{Entering, Listed, unix_ms};
-use fanfare_protocol::{ChannelName, Code, Position, Problem, Publish, SubscribeOptions};
+use fanfare_protocol::{ChannelName, Code, Data, Position, Problem, Publish, SubscribeOptions};
 use fanfare_session::{Author, HubCall, HubEvent, Now, Subscribed, Ticket};
 
 use super::Link;
@@ -28,8 +28,10 @@ pub(super) struct Waiting {
 /// What a call came to.
 pub(super) enum Answer {
     Hub(HubEvent),
-    /// A subscription, with where it begins.
-    Begun(HubEvent, ChannelName, Option<Position>),
+    /// A subscription, with how it was asked for and where it begins.
+    Begun(HubEvent, ChannelName, Box<SubscribeOptions>, Option<Position>),
+    /// A client came to a channel's members, or went.
+    Member(HubEvent, ChannelName, Option<Data>),
     /// A publication that the application had to decide about.
     Decided(HubEvent),
     /// A page.
@@ -65,6 +67,9 @@ impl Link {
             HubCall::Unsubscribe { channel } => {
                 self.limits.remove(&channel);
                 hub.unsubscribe(&connection, &channel);
+                if let Some(dialect) = &self.dialect {
+                    dialect.ended(&channel);
+                }
             }
             HubCall::Publish { .. } => {}
             HubCall::History { .. } | HubCall::Members { .. } => {
@@ -72,6 +77,7 @@ impl Link {
                 self.next_page();
             }
             HubCall::Enter { ticket, channel, author, data } => {
+                let said = self.dialect.is_some().then(|| data.clone());
                 let entering = Entering {
                     client: connection.client,
                     user: author.user,
@@ -88,7 +94,12 @@ impl Link {
                         Ok(()) => hub.enter(&channel, entering).await,
                         Err(problem) => Err(problem),
                     };
-                    Answer::Hub(HubEvent::Entered(ticket, entered))
+                    let said = said.filter(|_| entered.is_ok());
+                    let event = HubEvent::Entered(ticket, entered);
+                    match said {
+                        Some(data) => Answer::Member(event, channel, Some(data)),
+                        None => Answer::Hub(event),
+                    }
                 });
             }
             HubCall::Leave { ticket, channel, user } => {
@@ -97,10 +108,9 @@ impl Link {
                     let _turn = turn.lock().await;
                     let left = hub.leave_as(&channel, connection.client, user.as_ref(), connection.id).await;
                     let none = || Problem::new(Code::NotFound, "not a member");
-                    Answer::Hub(HubEvent::Entered(
-                        ticket,
-                        left.and_then(|was| was.then_some(()).ok_or_else(none)),
-                    ))
+                    let event =
+                        HubEvent::Entered(ticket, left.and_then(|was| was.then_some(()).ok_or_else(none)));
+                    Answer::Member(event, channel, None)
                 });
             }
             HubCall::Call { ticket, namespace, event, args } => {
@@ -178,8 +188,12 @@ impl Link {
     }
 
     /// The application and who asks it, where it decides.
-    pub(super) fn asked(&self) -> Option<Asked> {
-        self.node.authorizer.clone().zip(self.asker.as_deref().cloned())
+    pub(super) fn asked(&mut self) -> Option<Asked> {
+        let (authorizer, mut asker) = self.node.authorizer.clone().zip(self.asker.as_deref().cloned())?;
+        if authorizer.wants_peers() {
+            asker.peer = self.own_peer();
+        }
+        Some((authorizer, asker))
     }
 
     pub(super) fn subscribe(&mut self, ticket: Ticket, channel: ChannelName, options: SubscribeOptions) {
@@ -198,7 +212,7 @@ impl Link {
             let after = begun.as_ref().ok().map(|begun| begun.after);
             let subscribed =
                 begun.map(|b| Subscribed { head: b.head, recovered: b.recovered, replay: b.replay });
-            Answer::Begun(HubEvent::Subscribed(ticket, subscribed), channel, after)
+            Answer::Begun(HubEvent::Subscribed(ticket, subscribed), channel, Box::new(options), after)
         });
     }
 
@@ -271,8 +285,14 @@ impl Link {
             answered = true;
             match answer {
                 Answer::Hub(event) => self.session.handle_hub(at, event),
-                Answer::Begun(event, channel, after) => {
-                    self.begun(&channel, after);
+                Answer::Begun(event, channel, options, after) => {
+                    self.begun(&channel, &options, after);
+                    self.session.handle_hub(at, event);
+                }
+                Answer::Member(event, channel, data) => {
+                    if let Some(dialect) = &self.dialect {
+                        dialect.is_member(&channel, data.as_ref());
+                    }
                     self.session.handle_hub(at, event);
                 }
                 Answer::Page(event) => {
@@ -295,9 +315,14 @@ impl Link {
     }
 
     /// A from-now element of the request's cursor becomes the position that its subscription begins at.
-    pub(super) fn begun(&mut self, channel: &ChannelName, after: Option<Position>) {
+    pub(super) fn begun(
+        &mut self,
+        channel: &ChannelName,
+        options: &SubscribeOptions,
+        after: Option<Position>,
+    ) {
         if let (Some(dialect), Some(after)) = (&self.dialect, after) {
-            dialect.begun(channel, after);
+            dialect.begun(channel, options, after);
         }
         // The reader is there now, or will not be.
         if let Some(until) = self.limits.remove(channel) {

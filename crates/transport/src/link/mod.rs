@@ -17,12 +17,14 @@ use std::{
 use fanfare_broker::Budget;
 use fanfare_hub::{Connection, Gathering, Notice, Socket, unix_ms};
 use fanfare_protocol::{
-    ChannelName, Command, Cursor, Format, Position, Problem, Ref, Request, options::SubscribeRequest,
+    ChannelName, Command, Cursor, Data, Format, Position, Problem, Ref, Request, SubscribeOptions,
+    options::SubscribeRequest,
 };
 use fanfare_session::{Action, HubCall, HubEvent, Now, Session, Sign, session::Opening};
 
 use crate::{
-    authorizer::Asker,
+    application::Peer,
+    authorizer::{Afterwards, Asker},
     node::Node,
     plan::{Plan, Transport},
 };
@@ -83,12 +85,18 @@ pub(crate) struct Link {
     progressed: bool,
     since: u64,
     dialect: Option<Arc<dyn Dialect>>,
+    /// The client as decisions see it, once one was wanted.
+    peer: Option<Arc<dyn Peer>>,
 }
 
 /// What a dialect wants to know of a link that serves it.
 pub(crate) trait Dialect: Send + Sync {
     /// A reader was attached: what it is sent comes after this position. Nothing has been.
-    fn begun(&self, channel: &ChannelName, after: Position);
+    fn begun(&self, channel: &ChannelName, options: &SubscribeOptions, after: Position);
+    /// A channel is read no more.
+    fn ended(&self, channel: &ChannelName);
+    /// The client is a member of a channel, or is one no more.
+    fn is_member(&self, channel: &ChannelName, data: Option<&Data>);
     /// The session ends.
     fn over(&self, problem: &Problem);
     /// Whether the connection stands for its client in lists.
@@ -116,7 +124,8 @@ impl Link {
             version: node.version,
         };
         let asker = parts
-            .map(|request| Box::new(Asker { identity: caller.identity, client: caller.client, request }));
+            .map(|request| Asker { identity: caller.identity, client: caller.client, request, peer: None });
+        let asker = asker.map(Box::new);
         let at = now();
         let mut link = Self {
             session: Session::new(at, opening, node.rules.clone()),
@@ -144,10 +153,14 @@ impl Link {
             progressed: false,
             since: at.unix_ms,
             dialect: None,
+            peer: None,
         };
         match refused {
             Some(problem) => link.session.handle_hub(at, HubEvent::Disconnect(problem)),
-            None => link.begin(at, request),
+            None => {
+                link.begin(at, request);
+                link.has_come();
+            }
         }
         link
     }
@@ -170,6 +183,25 @@ impl Link {
             let command = Command::Subscribe { channel: channel.clone(), options, token: None };
             self.session.handle_command(at, Request { reference: None, command });
         }
+    }
+
+    /// The client is there: what was decided to be done to it then is done.
+    fn has_come(&mut self) {
+        // Clients of a dialect have come when it says so.
+        if self.transport != Transport::WebSocket {
+            return;
+        }
+        let waiting = self.asker.as_deref().and_then(Afterwards::of).filter(|then| !then.is_empty());
+        if let Some(waiting) = waiting
+            && let Some((_, asker)) = self.asked()
+        {
+            waiting.run(&asker);
+        }
+    }
+
+    /// The client itself, where its transport knows a way to it.
+    pub fn speak_through(&mut self, peer: Arc<dyn Peer>) {
+        self.peer = Some(peer);
     }
 
     /// Serves a dialect, which hears of what happens from now on.
@@ -263,6 +295,9 @@ impl Link {
             let event = match notice {
                 Notice::Ended(channel, code) => {
                     self.limits.remove(&channel);
+                    if let Some(dialect) = &self.dialect {
+                        dialect.ended(&channel);
+                    }
                     HubEvent::Ended(channel, code)
                 }
                 Notice::Disconnect(problem) => HubEvent::Disconnect(problem),
@@ -325,8 +360,8 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if let Some((authorizer, asker)) = self.asked() {
-            authorizer.disconnected(&asker, self.transport.name());
+        if let (Some(authorizer), Some(asker)) = (&self.node.authorizer, self.asker.as_deref()) {
+            authorizer.disconnected(asker, self.transport.name());
         }
         self.node.hub.disconnect(&self.connection);
     }

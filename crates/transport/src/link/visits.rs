@@ -16,8 +16,9 @@ use super::{
     peer::{Ask, NativePeer},
 };
 use crate::{
-    application::{End, Handshake, Visit},
+    application::{End, Handshake, Peer, Visit},
     authorizer::Asker,
+    plan::Transport,
 };
 
 /// Calls of one connection that are not answered; with more it is not read.
@@ -115,6 +116,23 @@ impl Drop for Visits {
 }
 
 impl Link {
+    /// The client itself, for decisions that want something done to it; none where the transport has no way.
+    pub(super) fn own_peer(&mut self) -> Option<Arc<dyn Peer>> {
+        if self.peer.is_none() && self.transport == Transport::WebSocket {
+            let visits = self.visits.get_or_insert_with(|| Box::new(Visits::new()));
+            let (client, id) = (self.connection.client, self.connection.id);
+            self.peer = Some(Arc::new(NativePeer::new(
+                format!("{}-{id:x}-0", client.as_str()),
+                "/".into(),
+                client,
+                self.node.hub.clone(),
+                visits.sender.clone(),
+                visits.last.clone(),
+            )));
+        }
+        self.peer.clone()
+    }
+
     /// Hands a call to the application; the first to a namespace enters it.
     pub(super) fn visit(
         &mut self,
@@ -168,6 +186,7 @@ impl Link {
             identity,
             client,
             request: Arc::new(http::Request::new(()).into_parts().0),
+            peer: None,
         });
         let handshake = Handshake {
             namespace: namespace.clone(),

@@ -1,17 +1,23 @@
 //! What a CONNECT comes to: who the client is, and whether it goes on from where it was interrupted.
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use fanfare_dialect_socketio::{Layout, Offset, json, ring::Ring};
 use fanfare_hub::unix_ms;
 use fanfare_protocol::{Code, Identity, Problem, Right, SessionId, Start};
-use http::request::Parts;
+use http::{HeaderValue, header, request::Parts};
 
 use super::{
     core::{Core, Place},
     sessions::new_id,
     settings::SocketIoSettings,
 };
-use crate::{access, node::Node, plan::check_room, query};
+use crate::{
+    access,
+    authorizer::{Afterwards, ComingTo},
+    node::Node,
+    plan::check_room,
+    query,
+};
 
 /// A client that may come in.
 pub(super) struct Admitted {
@@ -21,6 +27,8 @@ pub(super) struct Admitted {
     pub turn: u64,
     /// Where it goes on; none: it begins.
     pub resumed: Option<Vec<Place>>,
+    /// What is to be done to it once it is in.
+    pub then: Option<Afterwards>,
 }
 
 /// Decides about a CONNECT with this payload.
@@ -35,22 +43,15 @@ pub(super) async fn admit(
     auth: Option<&str>,
 ) -> Result<Admitted, Problem> {
     let said = |name| auth.and_then(|auth| json::member(auth, name)).and_then(json::text);
-    let identity = match said("token").filter(|token| !token.is_empty()) {
-        Some(token) => match node.auth.verify(&token, unix_ms()).await {
-            // A middleware may have tokens of its own, which mean nothing here: those that look like a JWT are the hub's to judge.
-            Err(problem)
-                if problem.code == Code::Unauthorized
-                    && token.split('.').count() != 3
-                    && node.application().is_some_and(|application| application.knows(namespace)) =>
-            {
-                Arc::default()
-            }
-            verified => verified?,
-        },
-        None => access::identity(node, parts).await?,
+    let token = said("token").filter(|token| !token.is_empty());
+    let coming = coming(node, parts, namespace, auth, token.as_deref());
+    let then = coming.extensions.get::<Afterwards>().cloned();
+    let identity = match token {
+        Some(token) => identity_of(node, &coming, namespace, &token).await?,
+        None => access::identity(node, &coming).await?,
     };
     check_room(node, &identity)?;
-    if settings.recovery {
+    if settings.recovery && settings.outlives {
         node.socketio.pids.read_back(&node.hub).await?;
     }
     if settings.recovery
@@ -59,7 +60,7 @@ pub(super) async fn admit(
         let offset = said("offset").and_then(|offset| offset.parse().ok());
         if let Some((core, turn, resumed)) = go_on(node, settings, &identity, namespace, &pid, offset).await?
         {
-            return Ok(Admitted { identity, core, turn, resumed: Some(resumed) });
+            return Ok(Admitted { identity, core, turn, resumed: Some(resumed), then });
         }
     }
     let session = match query::one(parts.uri.query(), "session")? {
@@ -68,7 +69,51 @@ pub(super) async fn admit(
     };
     let pid = if settings.recovery { Some(new_id()?) } else { None };
     let core = Core::new(new_id()?, pid, namespace.clone(), session, identity.user.clone());
-    Ok(Admitted { identity, core, turn: 0, resumed: None })
+    Ok(Admitted { identity, core, turn: 0, resumed: None, then })
+}
+
+/// The request as an application sees it that decides who a client is: with the token that the client said now in its proper place.
+fn coming<'a>(
+    node: &Node,
+    parts: &'a Parts,
+    namespace: &Arc<str>,
+    auth: Option<&str>,
+    token: Option<&str>,
+) -> Cow<'a, Parts> {
+    if node.authorizer.is_none() {
+        return Cow::Borrowed(parts);
+    }
+    let mut parts = Afterwards::prepare(node, parts).unwrap_or_else(|| parts.clone());
+    if let Some(value) = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok()) {
+        parts.headers.insert(header::AUTHORIZATION, value);
+    }
+    parts.extensions.insert(ComingTo { namespace: namespace.clone(), auth: auth.map(Into::into) });
+    Cow::Owned(parts)
+}
+
+/// Who comes with a token of its own: as the application says, else as the token does.
+async fn identity_of(
+    node: &Node,
+    coming: &Parts,
+    namespace: &str,
+    token: &str,
+) -> Result<Arc<Identity>, Problem> {
+    if let Some(authorizer) = &node.authorizer
+        && let Some(identity) = authorizer.connect(coming).await?
+    {
+        return Ok(Arc::new(identity));
+    }
+    match node.auth.verify(token, unix_ms()).await {
+        // A middleware may have tokens of its own, which mean nothing here: those that look like a JWT are the hub's to judge.
+        Err(problem)
+            if problem.code == Code::Unauthorized
+                && token.split('.').count() != 3
+                && node.application().is_some_and(|application| application.knows(namespace)) =>
+        {
+            Ok(Arc::default())
+        }
+        verified => verified,
+    }
 }
 
 type Resumed = (Arc<Core>, u64, Vec<Place>);
@@ -83,14 +128,18 @@ async fn go_on(
     received: Option<Offset>,
 ) -> Result<Option<Resumed>, Problem> {
     let keep = Duration::from_millis(settings.recovery_ms);
-    let Some(core) = node.socketio.pids.get(&node.hub, pid, keep).await? else { return Ok(None) };
+    let anew = |why: &str| {
+        tracing::debug!(%namespace, why, "an interrupted Socket.IO client begins anew");
+        Ok(None)
+    };
+    let Some(core) = node.socketio.pids.get(&node.hub, pid, keep) else { return anew("it is not known") };
     if core.namespace != *namespace || core.user != identity.user {
-        return Ok(None);
+        return anew("it is another client now");
     }
     let turn = core.supersede();
     let Some(resumed) = core.resume(received.as_ref()) else {
         node.socketio.pids.remove(&node.hub, &core);
-        return Ok(None);
+        return anew("what it received cannot be told");
     };
     for Place { channel, room, at, is_certain } in &resumed {
         let may = room.layout == Layout::Rooms
@@ -100,7 +149,11 @@ async fn go_on(
         let known = *is_certain || follows.bounds.head == at.offset;
         if !may || !known || follows.recovered != Some(true) {
             node.socketio.pids.remove(&node.hub, &core);
-            return Ok(None);
+            return anew(match (may, known) {
+                (false, _) => "it may not read what it read",
+                (_, false) => "what it received last before the server died cannot be told",
+                _ => "the log no longer holds what it missed",
+            });
         }
     }
     // What it has received is now said by the places alone.

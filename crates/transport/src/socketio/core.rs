@@ -22,6 +22,8 @@ use super::{
 
 /// Events of the server's that one client may leave unanswered.
 pub(super) const UNANSWERED: usize = 1024;
+/// How often the log is told at most how far a client has come, while what it reads stays the same.
+const AFRESH: Duration = Duration::from_secs(10);
 /// How often those who did not come back are forgotten.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -61,7 +63,10 @@ struct Kept {
     turn: u64,
     /// What that connection sends. One that was superseded keeps its own, which nobody reads.
     ring: Arc<Mutex<Ring>>,
-    rooms: BTreeMap<ChannelName, Room>,
+    /// What handlers joined.
+    joined: BTreeMap<ChannelName, Room>,
+    /// What the client subscribed to.
+    subscribed: BTreeMap<ChannelName, Room>,
     entered: BTreeMap<ChannelName, Data>,
     requests: BTreeMap<u64, Request>,
     last_request: u64,
@@ -71,6 +76,8 @@ struct Kept {
     ambiguous: bool,
     /// What the log says of the client is not what is true any more.
     is_stale: bool,
+    /// When the log was last told of the client.
+    told_at: Option<Instant>,
     /// The log says something of the client.
     is_recorded: bool,
 }
@@ -169,19 +176,34 @@ impl Core {
             return None;
         }
         let place = |place: Resumed| {
-            let (channel, room) = kept.rooms.get_key_value(&*place.channel)?;
+            let (joined, subscribed) = (&kept.joined, &kept.subscribed);
+            let (channel, room) = joined
+                .get_key_value(&*place.channel)
+                .or_else(|| subscribed.get_key_value(&*place.channel))?;
             let Resumed { at, is_certain, .. } = place;
             Some(Place { channel: channel.clone(), room: room.clone(), at, is_certain })
         };
         Some(places.into_iter().filter_map(place).collect())
     }
 
-    /// Whether the log is to be told what has changed of the client since this was last asked. Nothing is told of clients that read nothing.
+    /// Whether the log is to be told what has changed of the client since this was last asked: of what it reads at once, of how far it has
+    /// come now and then. Nothing is told of clients that read nothing.
     pub fn take_stale(&self) -> bool {
         let mut kept = self.kept.lock();
-        let tell = std::mem::take(&mut kept.is_stale) && (kept.is_recorded || !kept.rooms.is_empty());
-        kept.is_recorded |= tell;
+        let stale = std::mem::take(&mut kept.is_stale)
+            || (kept.told_at.is_some_and(|at| at.elapsed() > AFRESH) && kept.ring.lock().is_worth_saving());
+        let reads = !(kept.joined.is_empty() && kept.subscribed.is_empty());
+        let tell = stale && (kept.is_recorded || reads);
+        if tell {
+            kept.is_recorded = true;
+            kept.told_at = Some(Instant::now());
+        }
         tell
+    }
+
+    /// Whether it cannot be told what the client received: a channel is, or was, read in two ways at once.
+    pub fn is_ambiguous(&self) -> bool {
+        self.kept.lock().ambiguous
     }
 
     /// Whether the log says something of the client.
@@ -203,44 +225,68 @@ impl Core {
 
     /// What is read, and how.
     pub fn rooms(&self) -> BTreeMap<ChannelName, Room> {
-        self.kept.lock().rooms.clone()
+        let kept = self.kept.lock();
+        let all = kept.subscribed.iter().chain(&kept.joined);
+        all.map(|(channel, room)| (channel.clone(), room.clone())).collect()
     }
 
     /// A channel is read from now on, in this way.
     pub fn reads(&self, channel: &ChannelName, room: Room) {
         let mut kept = self.kept.lock();
         let layout = room.layout;
-        let before = kept.rooms.insert(channel.clone(), room);
-        kept.ambiguous |= before.is_some_and(|before| before.layout != layout);
+        let (own, other) = match layout {
+            Layout::Rooms => (kept.joined.insert(channel.clone(), room), kept.subscribed.get(channel)),
+            Layout::Channels | Layout::Echo => {
+                (kept.subscribed.insert(channel.clone(), room), kept.joined.get(channel))
+            }
+        };
+        let two_ways = other.is_some() || own.is_some_and(|before| before.layout != layout);
+        kept.ambiguous |= two_ways;
     }
 
-    /// How a channel is read.
+    /// How the client subscribed to a channel; none where it did not.
     pub fn layout_of(&self, channel: &ChannelName) -> Option<Layout> {
-        self.kept.lock().rooms.get(channel).map(|room| room.layout)
+        self.kept.lock().subscribed.get(channel).map(|room| room.layout)
     }
 
-    /// A channel is read no more.
-    pub fn reads_no_more(&self, channel: &ChannelName) {
+    /// Whether handlers joined it to a channel.
+    pub fn has_joined(&self, channel: &ChannelName) -> bool {
+        self.kept.lock().joined.contains_key(channel)
+    }
+
+    /// A channel is not read in this way any more.
+    pub fn reads_no_more(&self, channel: &ChannelName, layout: Layout) {
         let mut kept = self.kept.lock();
-        kept.is_stale |= kept.rooms.remove(channel).is_some();
+        let (own, other) = match layout {
+            Layout::Rooms => (kept.joined.remove(channel), kept.subscribed.contains_key(channel)),
+            Layout::Channels | Layout::Echo => {
+                if kept.subscribed.get(channel).is_none_or(|room| room.layout != layout) {
+                    return;
+                }
+                (kept.subscribed.remove(channel), kept.joined.contains_key(channel))
+            }
+        };
+        kept.is_stale |= own.is_some();
+        let ring = kept.ring.clone();
         drop(kept);
-        self.ring().lock().leave(channel);
+        if !other {
+            ring.lock().leave(channel);
+        }
     }
 
-    /// How many channels are read in a layout.
-    pub fn reading(&self, layout: Layout) -> usize {
-        self.kept.lock().rooms.values().filter(|room| room.layout == layout).count()
+    /// How many channels handlers joined it to.
+    pub fn joined(&self) -> usize {
+        self.kept.lock().joined.len()
     }
 
-    /// The client is a member, or is one no more. True when it was.
-    pub fn is_member(&self, channel: &ChannelName, data: Option<&Data>) -> bool {
+    /// The client is a member, or is one no more.
+    pub fn is_member(&self, channel: &ChannelName, data: Option<&Data>) {
         let mut kept = self.kept.lock();
         kept.is_stale = true;
-        let before = match data {
-            Some(data) => kept.entered.insert(channel.clone(), data.clone()),
-            None => kept.entered.remove(channel),
-        };
-        before.is_some()
+        match data {
+            Some(data) => drop(kept.entered.insert(channel.clone(), data.clone())),
+            None => drop(kept.entered.remove(channel)),
+        }
     }
 
     /// What the client is a member of.
@@ -296,21 +342,19 @@ struct Table {
 }
 
 impl Pids {
-    /// A client that may go on later.
-    pub fn put(&self, hub: &Hub, core: &Arc<Core>, keep: Duration) {
+    /// A client that may go on later. `most`: how many are remembered who are not here.
+    pub fn put(&self, hub: &Hub, core: &Arc<Core>, keep: Duration, most: usize) {
         let Some(pid) = &core.pid else { return };
         let mut table = self.table.lock();
         table.cores.insert(pid.clone(), core.clone());
-        table.sweep(hub, keep);
+        table.sweep(hub, keep, most);
     }
 
-    /// The client of a secret.
-    ///
-    /// # Errors
-    /// What an earlier run of the server wrote cannot be read.
-    pub async fn get(&self, hub: &Hub, pid: &str, keep: Duration) -> Result<Option<Arc<Core>>, Problem> {
-        self.read_back(hub).await?;
-        Ok(self.find(hub, pid, keep))
+    /// The client of a secret, if it may go on.
+    pub fn get(&self, hub: &Hub, pid: &str, keep: Duration) -> Option<Arc<Core>> {
+        let mut table = self.table.lock();
+        table.sweep(hub, keep, usize::MAX);
+        table.cores.get(pid).filter(|core| !core.is_late(keep)).cloned()
     }
 
     /// Reads back, once, what an earlier run of the server wrote: who does not come back is forgotten in the log too.
@@ -332,31 +376,42 @@ impl Pids {
         self.read_back.get_or_try_init(read).await.copied()
     }
 
-    fn find(&self, hub: &Hub, pid: &str, keep: Duration) -> Option<Arc<Core>> {
-        let mut table = self.table.lock();
-        table.sweep(hub, keep);
-        table.cores.get(pid).filter(|core| !core.is_late(keep)).cloned()
-    }
-
     /// It does not go on.
     pub fn remove(&self, hub: &Hub, core: &Core) {
-        if let Some(pid) = &core.pid {
-            self.table.lock().cores.remove(pid);
-            if core.is_recorded() {
-                record::remove(hub, pid);
-            }
-        }
+        self.table.lock().forget(hub, core);
     }
 }
 
 impl Core {
+    fn gone_at(&self) -> Option<Instant> {
+        self.kept.lock().gone_at
+    }
+
     fn is_late(&self, keep: Duration) -> bool {
         self.kept.lock().gone_at.is_some_and(|at| at.elapsed() > keep)
     }
 }
 
 impl Table {
-    fn sweep(&mut self, hub: &Hub, keep: Duration) {
+    fn forget(&mut self, hub: &Hub, core: &Core) {
+        let Some(pid) = &core.pid else { return };
+        self.cores.remove(pid);
+        if core.is_recorded() {
+            record::remove(hub, pid);
+        }
+    }
+
+    fn sweep(&mut self, hub: &Hub, keep: Duration, most: usize) {
+        // Whoever is here has a place of its own among the connections.
+        if self.cores.len() / 2 > most {
+            let mut gone: Vec<_> =
+                self.cores.values().filter_map(|core| Some((core.gone_at()?, core.clone()))).collect();
+            gone.sort_by_key(|(at, _)| *at);
+            // Half of them at once: this is not done for everyone who comes.
+            for (_, core) in gone.iter().take(gone.len() / 2) {
+                self.forget(hub, core);
+            }
+        }
         if self.swept.is_some_and(|at| at.elapsed() < SWEEP) {
             return;
         }

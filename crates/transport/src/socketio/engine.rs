@@ -163,6 +163,9 @@ impl Engine {
             Packet::Pong => {
                 let now = self.now();
                 self.heart.handle_pong(now);
+                if let Upper::Spaces(spaces) = &mut self.upper {
+                    spaces.ponged();
+                }
                 Ok(())
             }
             Packet::Noop => Ok(()),
@@ -247,7 +250,7 @@ impl Engine {
             }
             Told::End(namespace, problem, connection) => {
                 if let Upper::Spaces(spaces) = &mut self.upper
-                    && let Err(ending) = spaces.end(&namespace, problem, connection)
+                    && let Err(ending) = spaces.part(&namespace, problem, connection)
                 {
                     self.end(ending);
                 }
@@ -317,7 +320,12 @@ impl Engine {
         }
         match self.heart.handle_timeout(now, blocked) {
             Beat::Wait => {}
-            Beat::Ping => self.say(b"2"),
+            Beat::Ping => {
+                self.say(b"2");
+                if let Upper::Spaces(spaces) = &mut self.upper {
+                    spaces.pinged();
+                }
+            }
             Beat::Dead => {
                 self.node.errors.count(Code::NoPong);
                 self.over(End::Lost);

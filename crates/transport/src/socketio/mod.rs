@@ -11,6 +11,7 @@ mod forms;
 mod mux;
 mod peer;
 mod record;
+mod said;
 pub(crate) mod serve;
 mod sessions;
 mod settings;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{
     core::{Core, Room, UNANSWERED},
     forms::WebSocketFrames,
+    said::{Said, Say},
     sessions::{Handle, Told},
 };
 use crate::{
@@ -30,6 +31,8 @@ pub(super) struct SocketPeer {
     pub wire: Wire,
     /// Channels joined before the client knows that it is in: nothing of them is written yet. None once it knows.
     pub held: Arc<Mutex<Option<Vec<ChannelName>>>>,
+    /// What it is told behind messages.
+    pub said: Said,
 }
 
 fn gone() -> Problem {
@@ -37,6 +40,13 @@ fn gone() -> Problem {
 }
 
 impl SocketPeer {
+    /// Sends a packet with the id of an ack, behind the messages that were published before.
+    pub fn say(&self, kind: Kind, id: u64, array: &[u8]) {
+        let mut frames = Vec::new();
+        self.wire.packet(kind, Some(id), array, &mut WebSocketFrames(&mut frames));
+        self.said.push(Say::Packets(frames));
+    }
+
     /// The client knows that it is in.
     pub fn release(&self) {
         let held = self.held.lock().take();
@@ -59,18 +69,18 @@ impl Peer for SocketPeer {
         let (core, node, connection) = (self.core.clone(), self.node.clone(), self.connection.clone());
         let (held, ring) = (self.held.clone(), self.ring.clone());
         Box::pin(async move {
-            if core.layout_of(&channel) == Some(Layout::Rooms) {
+            if core.has_joined(&channel) {
                 return Ok(());
             }
             let most = node.rules.limits().channels_per_connection;
-            if core.reading(Layout::Rooms) >= most {
+            if core.joined() >= most {
                 let detail = format!("a connection may read {most} channels");
                 return Err(Problem::new(Code::LimitExceeded, detail).remedy("leave rooms first"));
             }
             let options = SubscribeOptions { echo: false, ..SubscribeOptions::default() };
             core.reads(&channel, Room { layout: Layout::Rooms, options: options.clone() });
             let begun = node.hub.subscribe(&connection, &channel, &options, None).await;
-            let begun = begun.inspect_err(|_| core.reads_no_more(&channel))?;
+            let begun = begun.inspect_err(|_| core.reads_no_more(&channel, Layout::Rooms))?;
             core.begun(&ring, &channel, begun.after);
             let mut held_now = held.lock();
             match &mut *held_now {
@@ -84,23 +94,25 @@ impl Peer for SocketPeer {
     }
 
     fn leave(&self, channel: ChannelName) -> Later<()> {
-        if self.core.layout_of(&channel) == Some(Layout::Rooms) {
-            self.core.reads_no_more(&channel);
+        if self.core.has_joined(&channel) {
+            self.core.reads_no_more(&channel, Layout::Rooms);
             self.node.hub.unsubscribe(&self.connection, &channel);
         }
         Box::pin(async {})
     }
 
     fn request(&self, event: EventName, args: Args, within: Duration) -> Later<Result<Args, Problem>> {
-        let (core, connection, wire) = (self.core.clone(), self.connection.clone(), self.wire.clone());
+        let core = self.core.clone();
+        let array = array(&event, &args);
+        let asked = core.request(array.clone());
+        if let Some((id, _)) = &asked {
+            self.say(Kind::Event, *id, &array);
+        }
         Box::pin(async move {
-            let array = array(&event, &args);
-            let Some((id, answer)) = core.request(array.clone()) else {
+            let Some((id, answer)) = asked else {
                 let detail = format!("the client has left {UNANSWERED} events unanswered");
                 return Err(Problem::new(Code::LimitExceeded, detail));
             };
-            connection.send(|out| wire.packet(Kind::Event, Some(id), &array, &mut WebSocketFrames(out)));
-            connection.wake();
             let late = Problem::new(Code::Unavailable, format!("no answer within {} ms", within.as_millis()));
             let answered = match timeout(within, answer).await {
                 Ok(answered) => answered.map_err(|_| gone()),

@@ -76,6 +76,10 @@ fn name_of(text: &str) -> Option<ChannelName> {
 /// moments costs a client its recovery, no message.
 pub(super) fn write(hub: &Hub, core: &Core, is_whole: bool) {
     let Some(pid) = &core.pid else { return };
+    if core.is_ambiguous() {
+        // It begins anew, whatever is known.
+        return remove(hub, pid);
+    }
     let (saved, runs) = core.ring().lock().save();
     let rooms = core.rooms();
     let channels = saved.into_iter().map(|Saved { name, epoch, start, last }| {

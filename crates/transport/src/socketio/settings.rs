@@ -20,6 +20,8 @@ pub struct SocketIoSettings {
     pub recovery: bool,
     /// How long an interrupted client may take to come back.
     pub recovery_ms: u64,
+    /// Whether the log outlives the process, so that clients may come back to another run of it.
+    pub outlives: bool,
     /// Attachments of one packet.
     pub attachments: usize,
     /// Namespaces of one connection.
@@ -37,6 +39,7 @@ impl Default for SocketIoSettings {
             connect_timeout_ms: 45_000,
             recovery: true,
             recovery_ms: 120_000,
+            outlives: false,
             attachments: 10,
             namespaces: 16,
         }

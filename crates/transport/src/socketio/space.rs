@@ -1,20 +1,23 @@
 //! One namespace of one connection: its lanes, which are connections of the hub, one for each way in which it reads.
 use std::{
+    collections::HashMap,
     io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use fanfare_dialect_socketio::{Input, Kind, Layout, Parser, Wire, contract, json, ring::Ring, wire};
 use fanfare_protocol::{
-    Args, ChannelName, Code, Command, EventName, Format, Identity, Position, Problem, Ref, Request,
+    Args, ChannelName, Code, Command, Data, EventName, Format, Identity, Position, Problem, Ref, Request,
     SubscribeOptions, command::Token, options::SubscribeRequest,
 };
 use http::request::Parts;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{
     core::{Core, Place, Room},
@@ -22,11 +25,13 @@ use super::{
     mux::{LaneSocket, Mux},
     peer::SocketPeer,
     record,
+    said::{Said, Say},
     sessions::Handle,
 };
 use crate::{
     access::Caller,
     application::{End, Later, Visit},
+    authorizer::{Afterwards, Asker},
     link::{Dialect, Link, Wrote},
     node::Node,
     plan::{Plan, Transport},
@@ -34,6 +39,10 @@ use crate::{
 
 /// Events before the application that are not answered; with more the connection is not read.
 const CALLS: usize = 64;
+/// Channels whose lane is remembered before anything of them is known.
+const ASKED: usize = 512;
+/// How long a client whose visit ends may take to receive what was said to it before.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Names lanes for the mux.
 static LANES: AtomicU64 = AtomicU64::new(1);
@@ -42,13 +51,23 @@ static LANES: AtomicU64 = AtomicU64::new(1);
 struct Watch {
     core: Arc<Core>,
     ring: Arc<Mutex<Ring>>,
+    layout: Layout,
     is_main: bool,
     over: Mutex<Option<Problem>>,
 }
 
 impl Dialect for Watch {
-    fn begun(&self, channel: &ChannelName, after: Position) {
+    fn begun(&self, channel: &ChannelName, options: &SubscribeOptions, after: Position) {
+        self.core.reads(channel, Room { layout: self.layout, options: without_start(options) });
         self.core.begun(&self.ring, channel, after);
+    }
+
+    fn ended(&self, channel: &ChannelName) {
+        self.core.reads_no_more(channel, self.layout);
+    }
+
+    fn is_member(&self, channel: &ChannelName, data: Option<&Data>) {
+        self.core.is_member(channel, data);
     }
 
     fn over(&self, problem: &Problem) {
@@ -75,6 +94,10 @@ pub(super) struct Ground {
     pub mux: Arc<Mux>,
     pub parts: Arc<Parts>,
     pub parser: Parser,
+    /// The log outlives the process, and what it says of clients with it.
+    pub outlives: bool,
+    /// What is to be done to the client once it is in.
+    pub then: Option<Afterwards>,
 }
 
 /// A call that the application has not answered.
@@ -83,6 +106,17 @@ struct Call {
     /// The contract's word of that name, should the application not have it.
     word: Option<(String, Box<str>)>,
     answer: Later<Result<Args, Problem>>,
+}
+
+/// A visit that ends once the client has received what was said to it before.
+struct Parting {
+    problem: Problem,
+    /// The whole connection ends.
+    connection: bool,
+    /// Everything that was to be said before is on its way.
+    is_said: bool,
+    /// By then at the latest.
+    due: Instant,
 }
 
 /// A namespace that a client is in.
@@ -96,6 +130,9 @@ pub(super) struct Space {
     pub visit: Option<Arc<dyn Visit>>,
     calls: Vec<Call>,
     pub peer: Option<Arc<SocketPeer>>,
+    /// The lanes that channels were last asked for on: what is said about a channel takes effect in order.
+    asked: HashMap<ChannelName, Layout>,
+    parting: Option<Parting>,
     /// The token that an anonymous client showed later.
     bearer: Option<Token>,
     /// Why it ends, for the application.
@@ -113,6 +150,7 @@ impl Space {
         turn: u64,
     ) -> Option<Self> {
         let knows = ground.node.application().is_some_and(|application| application.knows(&core.namespace));
+        let has_peer = knows || ground.node.authorizer.as_ref().is_some_and(|decides| decides.wants_peers());
         let mut space = Self {
             ring: core.ring(),
             core,
@@ -122,13 +160,15 @@ impl Space {
             visit: None,
             calls: Vec::new(),
             peer: None,
+            asked: HashMap::new(),
+            parting: None,
             bearer: None,
             end: End::Lost,
             entered: false,
         };
-        let layout = if knows { Layout::Rooms } else { Layout::Channels };
+        let layout = if has_peer { Layout::Rooms } else { Layout::Channels };
         let connection = space.lane(layout).link.connection.clone();
-        if knows {
+        if has_peer {
             space.peer = Some(Arc::new(SocketPeer {
                 core: space.core.clone(),
                 ring: space.ring.clone(),
@@ -137,7 +177,9 @@ impl Space {
                 connection: connection.clone(),
                 wire: space.wire(Layout::Rooms),
                 held: Arc::new(Mutex::new(Some(Vec::new()))),
+                said: Said::behind(connection.clone()),
             }));
+            space.introduce();
         }
         space.core.is_live(handle, vec![connection], turn).then_some(space)
     }
@@ -158,12 +200,25 @@ impl Space {
             None => {
                 let lane = self.open(layout);
                 self.core.also_lives(&lane.link.connection);
+                if let Some(main) = self.lanes.first()
+                    && !main.link.connection.accompanied_by(&lane.link.connection)
+                {
+                    lane.link.connection.finish();
+                }
                 self.lanes.push(lane);
+                self.introduce();
                 self.lanes.len() - 1
             }
         };
         // It was found or pushed just now.
         &mut self.lanes[at]
+    }
+
+    /// Shows the client to the newest lane, for decisions that want something done to it.
+    fn introduce(&mut self) {
+        if let (Some(peer), Some(lane)) = (&self.peer, self.lanes.last_mut()) {
+            lane.link.speak_through(peer.clone());
+        }
     }
 
     fn open(&self, layout: Layout) -> Lane {
@@ -191,6 +246,7 @@ impl Space {
         let watch = Arc::new(Watch {
             core: self.core.clone(),
             ring: self.ring.clone(),
+            layout,
             is_main: self.lanes.is_empty(),
             over: Mutex::default(),
         });
@@ -237,10 +293,19 @@ impl Space {
         if let Some(visit) = &self.visit {
             visit.begin();
         }
+        if let (Some(peer), Some(then)) = (&self.peer, &self.ground.then)
+            && !then.is_empty()
+        {
+            then.run(&Asker {
+                identity: self.identity.clone(),
+                client: self.core.client,
+                request: self.ground.parts.clone(),
+                peer: Some(peer.clone()),
+            });
+        }
     }
 
     fn subscribe(&mut self, channel: ChannelName, layout: Layout, options: SubscribeOptions) {
-        self.core.reads(&channel, Room { layout, options: without_start(&options) });
         let command = Command::Subscribe { channel, options, token: None };
         self.lane(layout).link.command(Request { reference: None, command });
     }
@@ -248,10 +313,9 @@ impl Space {
     /// Reads on where the client was interrupted. Rooms were joined again before ([`Space::rejoin`]).
     fn go_on(&mut self, resumed: Vec<Place>) {
         for (channel, data) in self.core.memberships() {
+            let layout = self.core.layout_of(&channel).unwrap_or(Layout::Channels);
             let command = Command::Enter { channel, data, token: None };
-            if let Some(main) = self.main() {
-                main.link.command(Request { reference: None, command });
-            }
+            self.lane(layout).link.command(Request { reference: None, command });
         }
         for Place { channel, room, at, .. } in resumed {
             if room.layout != Layout::Rooms {
@@ -287,6 +351,9 @@ impl Space {
 
     /// What the client said here.
     pub fn handle(&mut self, input: Input) {
+        if self.parting.is_some() {
+            return;
+        }
         match input {
             Input::Event { id, name, array, .. } => self.event(id, name, array),
             Input::Ack { id, array, .. } => {
@@ -340,41 +407,48 @@ impl Space {
             self.show(bearer, &mut request.command);
         }
         match &request.command {
-            Command::Subscribe { channel, options, .. } => {
+            Command::Subscribe { channel, .. } => {
                 if layout == Layout::Echo && self.core.layout_of(channel) == Some(Layout::Echo) {
                     // It goes on already: said again after a recovery.
                     return;
                 }
-                self.core.reads(channel, Room { layout, options: without_start(options) });
+                let before = self.way_of(channel, layout);
+                if before != layout {
+                    // It is read in one way: as was asked last.
+                    let command = Command::Unsubscribe { channel: channel.clone() };
+                    let silent = Some(Ref::Text("".into()));
+                    self.lane(before).link.command(Request { reference: silent, command });
+                }
+                self.goes(channel, layout);
+            }
+            Command::Enter { channel, .. } => {
+                layout = self.way_of(channel, layout);
+                self.goes(channel, layout);
             }
             Command::Unsubscribe { channel } => {
-                layout = self.core.layout_of(channel).unwrap_or(layout);
-                self.core.reads_no_more(channel);
-                let was_member = self.core.is_member(channel, None);
-                // Memberships are the first lane's: it does not hear of what another stops reading.
-                if was_member && let Some(main) = self.lanes.first_mut().filter(|main| main.layout != layout)
-                {
-                    let command = Command::Leave { channel: channel.clone() };
-                    main.link.command(Request { reference: None, command });
-                }
+                layout = self.way_of(channel, layout);
+                self.asked.remove(channel);
             }
-            // Behind the subscription that came before it.
-            Command::Publish { publish, .. } => {
-                layout = self.core.layout_of(&publish.channel).unwrap_or(layout);
-            }
-            Command::Enter { channel, data, .. } => {
-                self.core.is_member(channel, Some(data));
-            }
-            Command::Leave { channel } => {
-                self.core.is_member(channel, None);
-            }
+            Command::Publish { publish, .. } => layout = self.way_of(&publish.channel, layout),
+            Command::Leave { channel }
+            | Command::History { channel, .. }
+            | Command::Members { channel, .. } => layout = self.way_of(channel, layout),
             _ => {}
         }
-        let membership = matches!(request.command, Command::Enter { .. } | Command::Leave { .. });
-        if membership && let Some(main) = self.main() {
-            return main.link.command(request);
-        }
         self.lane(layout).link.command(request);
+    }
+
+    /// The lane for a command about a channel: behind the subscription or the entry that came before it.
+    fn way_of(&self, channel: &ChannelName, otherwise: Layout) -> Layout {
+        self.asked.get(channel).copied().or_else(|| self.core.layout_of(channel)).unwrap_or(otherwise)
+    }
+
+    /// What comes after this about the channel goes the same way. What is forgotten here is known once it was answered.
+    fn goes(&mut self, channel: &ChannelName, layout: Layout) {
+        if self.asked.len() >= ASKED {
+            self.asked.clear();
+        }
+        self.asked.insert(channel.clone(), layout);
     }
 
     /// A token that came beside a command: that of a client without one becomes the client's own, another's is the command's.
@@ -400,7 +474,8 @@ impl Space {
 
     /// Whether more may be read from the client now.
     pub fn wants_input(&self) -> bool {
-        self.calls.len() < CALLS
+        let said = self.peer.as_ref().map_or(0, |peer| peer.said.len());
+        self.calls.len() + said < CALLS
             && self.visit.as_ref().is_none_or(|visit| visit.has_room())
             && self.lanes.iter().all(|lane| lane.link.wants_input())
     }
@@ -408,10 +483,11 @@ impl Space {
     /// Does everything that can be done without waiting. Why the namespace is over, if it is.
     pub fn drive(&mut self, cx: &mut Context<'_>) -> Option<Problem> {
         self.poll_calls(cx);
+        self.tell();
         for lane in &mut self.lanes {
             lane.link.drive(cx);
         }
-        if self.core.pid.is_some() && self.core.take_stale() {
+        if self.ground.outlives && self.core.pid.is_some() && self.core.take_stale() {
             record::write(&self.ground.node.hub, &self.core, false);
         }
         self.lanes.iter().find_map(|lane| lane.watch.over.lock().take())
@@ -433,22 +509,90 @@ impl Space {
                 continue;
             };
             let Call { id, word, .. } = self.calls.remove(n);
+            let Some(peer) = &self.peer else { continue };
             match (answer, word) {
                 (Ok(args), _) => {
-                    if let (Some(id), fanfare_protocol::Data::Json(array)) = (id, args.to_array()) {
-                        self.send(Kind::Ack, Some(id), &array);
+                    if let (Some(id), Data::Json(array)) = (id, args.to_array()) {
+                        peer.say(Kind::Ack, id, &array);
                     }
                 }
                 (Err(problem), Some((name, array))) if problem.code == Code::NotFound => {
                     self.ask(id, &name, &array);
                 }
-                (Err(problem), _) => self.refuse(id, problem),
+                (Err(problem), _) => peer.said.push(Say::Refusal(id, problem)),
             }
         }
     }
 
-    /// Writes what there is to write, frames that were cut before others. What the first lane has to say precedes what others have.
+    /// Says what is not owed a message before it any more. True when there was something.
+    fn tell(&mut self) -> bool {
+        let Some(peer) = self.peer.clone() else { return false };
+        let mut any = false;
+        while let Some(say) = peer.said.next() {
+            any = true;
+            match say {
+                Say::Packets(frames) => peer.connection.send(|out| out.extend_from_slice(&frames)),
+                Say::Refusal(id, problem) => self.refuse(id, problem),
+                Say::Goodbye => {
+                    if let Some(parting) = &mut self.parting {
+                        parting.is_said = true;
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    /// Ends the visit once the client has received what was said to it; nothing that it says is heard any more.
+    pub fn part(&mut self, problem: Problem, connection: bool) {
+        let due = Instant::now() + GOODBYE;
+        match (&mut self.parting, &self.peer) {
+            (Some(parting), _) => parting.connection |= connection,
+            (parting @ None, Some(peer)) => {
+                *parting = Some(Parting { problem, connection, is_said: false, due });
+                peer.said.push(Say::Goodbye);
+            }
+            (parting @ None, None) => *parting = Some(Parting { problem, connection, is_said: true, due }),
+        }
+    }
+
+    /// Why the visit ends now, and whether the whole connection does.
+    pub fn parted(&mut self) -> Option<(Problem, bool)> {
+        let is_over = self.has_said_goodbye();
+        let parting = self.parting.take_if(|parting| is_over || parting.due <= Instant::now())?;
+        Some((parting.problem, parting.connection))
+    }
+
+    /// Whether everything that came before the end has been written.
+    fn has_said_goodbye(&self) -> bool {
+        self.parting.as_ref().is_some_and(|parting| parting.is_said)
+            && self.lanes.iter().all(|lane| lane.link.connection.control_bytes() == 0)
+    }
+
+    /// When a visit that is about to end does, at the latest.
+    pub fn due(&self) -> Option<Instant> {
+        self.parting.as_ref().map(|parting| parting.due)
+    }
+
+    /// Writes what there is to write, and what may be said behind it.
     pub fn pump(&mut self, cx: &mut Context<'_>, write: &mut dyn FnMut(&[u8]) -> io::Result<usize>) -> Wrote {
+        loop {
+            let wrote = self.pump_lanes(cx, write);
+            if wrote == Wrote::Dead || !self.tell() {
+                if self.has_said_goodbye() {
+                    cx.waker().wake_by_ref();
+                }
+                return wrote;
+            }
+        }
+    }
+
+    /// Frames that were cut before others. What the first lane has to say precedes what others have.
+    fn pump_lanes(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Wrote {
         let owner = self.ground.mux.owner();
         let mut order: Vec<usize> = (0..self.lanes.len()).collect();
         order.sort_by_key(|n| self.lanes.get(*n).is_none_or(|lane| Some(lane.id) != owner));
@@ -487,6 +631,16 @@ impl Space {
         for lane in &self.lanes {
             lane.link.connection.finish();
         }
+    }
+
+    /// What the client has been sent by now.
+    pub fn sent_by_now(&self) -> u64 {
+        self.ring.lock().sent_by_now()
+    }
+
+    /// The client has received what it had been sent at that time.
+    pub fn has_received(&self, sent: u64) {
+        self.ring.lock().received(sent);
     }
 
     /// Bytes came in.

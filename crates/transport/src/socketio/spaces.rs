@@ -26,6 +26,9 @@ use crate::{
     node::Node,
 };
 
+/// How long a client that was told to go may take to close its connection.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// What a client was doing that is coming in.
 enum Entering {
     /// Its credentials are looked at.
@@ -61,6 +64,8 @@ pub(super) struct Spaces {
     leaving: Vec<Space>,
     /// Packets of the connection's own.
     pub out: Vec<u8>,
+    /// What each namespace had been sent when the client was last pinged.
+    pinged: Vec<(String, u64)>,
 }
 
 impl Spaces {
@@ -89,6 +94,7 @@ impl Spaces {
             connect_due,
             leaving: Vec::new(),
             out: Vec::new(),
+            pinged: Vec::new(),
         }
     }
 
@@ -161,12 +167,14 @@ impl Spaces {
     }
 
     fn admitted(&mut self, auth: Option<Box<str>>, admitted: Admitted) -> Result<(), Ending> {
-        let Admitted { identity, core, turn, resumed } = admitted;
+        let Admitted { identity, core, turn, resumed, then } = admitted;
         let ground = Arc::new(Ground {
             node: self.node.clone(),
             mux: self.mux.clone(),
             parts: self.parts.clone(),
             parser: self.parser(),
+            outlives: self.settings.outlives,
+            then,
         });
         // Else another connection of the client has come meanwhile.
         let space =
@@ -178,7 +186,7 @@ impl Spaces {
                 let channels = resumed.iter().flatten().map(|place| place.channel.clone());
                 let handshake = Handshake {
                     namespace: core.namespace.clone(),
-                    asker: Asker { identity, client: core.client, request: self.parts.clone() },
+                    asker: Asker { identity, client: core.client, request: self.parts.clone(), peer: None },
                     auth: Data::Json(auth.into()),
                     transport: "socketio",
                     recovered: resumed.is_some(),
@@ -203,7 +211,8 @@ impl Spaces {
         self.machine.joined(&space.core.namespace);
         space.visit = visit;
         let keep = Duration::from_millis(self.settings.recovery_ms);
-        self.node.socketio.pids.put(&self.node.hub, &space.core, keep);
+        let most = self.node.rules.transport().connections;
+        self.node.socketio.pids.put(&self.node.hub, &space.core, keep, most);
         self.connect_due = None;
         space.begin(resumed);
         self.list.push(space);
@@ -235,12 +244,26 @@ impl Spaces {
 
     /// The server ends a namespace, or where the client is to come back the connection.
     pub fn end(&mut self, namespace: &str, problem: Problem, connection: bool) -> Result<(), Ending> {
-        if connection || problem.is_retryable() || problem.code == Code::TokenExpired {
+        if problem.is_retryable() || problem.code == Code::TokenExpired {
             if let Some(space) = self.list.iter_mut().find(|space| *space.core.namespace == *namespace) {
                 space.end = End::Server;
             }
             return Err(Ending::Problem(problem));
         }
+        if connection {
+            // Each namespace is told, so that the client does not come back by itself; it then closes its connection.
+            let all: Vec<_> = self.list.iter().map(|space| space.core.namespace.clone()).collect();
+            all.iter().for_each(|namespace| self.dismiss(namespace));
+            self.entering.clear();
+            self.connect_due = Instant::now().checked_add(GOODBYE);
+        } else {
+            self.dismiss(namespace);
+        }
+        Ok(())
+    }
+
+    /// Ends a namespace, and tells the client.
+    fn dismiss(&mut self, namespace: &str) {
         if let Some(mut space) = self.take(namespace) {
             self.machine.ended(namespace);
             self.node.socketio.pids.remove(&self.node.hub, &space.core);
@@ -248,7 +271,17 @@ impl Spaces {
             self.let_go(space);
             self.out.extend(packet(self.parser(), namespace, Kind::Disconnect, b""));
         }
-        Ok(())
+    }
+
+    /// The application ends a visit, or the client's connection, behind what it has said to the client.
+    pub fn part(&mut self, namespace: &str, problem: Problem, connection: bool) -> Result<(), Ending> {
+        match self.list.iter_mut().find(|space| *space.core.namespace == *namespace) {
+            Some(space) => {
+                space.part(problem, connection);
+                Ok(())
+            }
+            None => self.end(namespace, problem, connection),
+        }
     }
 
     /// Does everything that can be done without waiting.
@@ -259,6 +292,12 @@ impl Spaces {
             .collect();
         for (problem, namespace) in over {
             self.end(&namespace, problem, false)?;
+        }
+        let parted: Vec<_> = (self.list.iter_mut())
+            .filter_map(|space| Some((space.parted()?, space.core.namespace.clone())))
+            .collect();
+        for ((problem, connection), namespace) in parted {
+            self.end(&namespace, problem, connection)?;
         }
         if self.connect_due.is_some_and(|due| due <= Instant::now()) {
             self.connect_due = None;
@@ -314,7 +353,21 @@ impl Spaces {
 
     /// When something is due.
     pub fn due(&self) -> Option<Instant> {
-        self.connect_due
+        self.list.iter().filter_map(Space::due).chain(self.connect_due).min()
+    }
+
+    /// The client is asked whether it is there: what it has been sent by now it has received when it answers.
+    pub fn pinged(&mut self) {
+        self.pinged = self.list.iter().map(|space| (space.core.sid.clone(), space.sent_by_now())).collect();
+    }
+
+    /// It has answered.
+    pub fn ponged(&mut self) {
+        for (sid, sent) in std::mem::take(&mut self.pinged) {
+            if let Some(space) = self.list.iter().find(|space| space.core.sid == sid) {
+                space.has_received(sent);
+            }
+        }
     }
 
     /// Whether more may be read from the client now.
