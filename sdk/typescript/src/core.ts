@@ -1,7 +1,7 @@
 import { backoff } from './backoff.ts';
 import { type ClientChannel, openChannel } from './channel.ts';
 import { type Connection, makeConnection } from './connection.ts';
-import { globals, newId, systemClock } from './env.ts';
+import { globals, newId } from './env.ts';
 import { FanfareError, fromWire } from './errors.ts';
 import { toMessage } from './message.ts';
 import { makeMeter } from './metrics.ts';
@@ -44,9 +44,9 @@ export interface Core {
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 export function makeCore(url: string, options: ClientOptions & Preloaded): Core {
-  const { clock = systemClock, retry, onHandlerError: threw = uncaught, onInvalid = warnInvalid } = options;
+  const { clock, retry, onHandlerError: threw = uncaught, onInvalid = warnInvalid } = options;
   const channels = new Map<string, ClientChannel>();
-  const now = () => clock.now();
+  const now = () => (clock ?? Date).now();
   const random = () => (options.random ?? Math.random)();
   const core = {
     _url: url,

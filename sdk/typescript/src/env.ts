@@ -1,4 +1,4 @@
-import type { ClientOptions, Clock } from './types.ts';
+import type { ClientOptions } from './types.ts';
 
 type Globals = {
   WebSocket?: NonNullable<ClientOptions['WebSocket']>;
@@ -16,12 +16,6 @@ type Globals = {
 
 /** The globals, none of which need be there. Each is looked up when it is used, so that making a client touches none. */
 export const globals = globalThis as unknown as Globals;
-
-export const systemClock: Clock = {
-  now: () => Date.now(),
-  setTimeout: (fn, ms) => setTimeout(fn, ms),
-  clearTimeout: handle => clearTimeout(handle as never),
-};
 
 /** Reads a global that may throw when it is touched (storage in a sandboxed frame, or with cookies blocked). */
 export function guarded<T>(read: () => T): T | undefined {

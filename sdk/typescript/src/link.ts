@@ -12,8 +12,6 @@ export interface TransportEvents {
   _open(): void;
   /** The first frame is `welcome`: from then on the link works. */
   _frame(frame: Frame): void;
-  /** Something came, whatever it was. */
-  _alive(): void;
   /** It has ended. `unfit`: it does not work here. */
   _closed(error: FanfareError, unfit?: boolean): void;
 }
@@ -130,11 +128,11 @@ export function openLink(
   };
   const took = (frame: Frame) => {
     if (ended) return;
+    heard = now();
     if (up) (asked.get(frame.ref) ?? ((_, it) => _frame(it!)))(undefined, frame);
     else if (frame.type !== 'welcome') held.push(frame);
     else {
       up = true;
-      heard = now();
       ping = frame.ping_ms ?? ping;
       timer();
       if (!transport!._refresh) watch();
@@ -152,9 +150,6 @@ export function openLink(
           waiting = undefined;
         },
         _frame: took,
-        _alive() {
-          heard = now();
-        },
         _closed: (error, unfit) => ended || _closed(error, unfit),
       });
   };

@@ -8,7 +8,8 @@ export function toMessage(frame: Frame | Record<string, never>, epoch: string, r
   return {
     channel,
     event,
-    data: encoding ? fromBase64(data) : data,
+    // Bytes as a whole come as base64 in JSON.
+    data: encoding === 'base64' ? Uint8Array.from(atob(data), char => char.charCodeAt(0)) : data,
     id,
     position: offset && position(epoch, offset),
     offset,
@@ -19,11 +20,6 @@ export function toMessage(frame: Frame | Record<string, never>, epoch: string, r
     tags,
     replayed,
   };
-}
-
-/** Bytes as a whole come as base64 in JSON. */
-function fromBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), char => char.charCodeAt(0));
 }
 
 /** Bytes as a whole, for a publish: [data, encoding]. */

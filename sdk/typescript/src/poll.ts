@@ -1,4 +1,4 @@
-import { globals, guarded, systemClock } from './env.ts';
+import { globals, guarded } from './env.ts';
 import { FanfareError } from './errors.ts';
 import { onAbort } from './on-abort.ts';
 import { guardWith, storeOf } from './store.ts';
@@ -14,7 +14,7 @@ export function poll<R>(
   options: PollOptions<R> = {},
 ): Poll<R> {
   const { min = 1000, max = 30_000, factor = 1.5, jitter = 0.1, until, channel, errors = 5, signal } = options;
-  const { changed = differ, clock = systemClock, random = Math.random, onResult, onError } = options;
+  const { changed = differ, clock, random = Math.random, onResult, onError } = options;
   const guard = guardWith(error => console.error(error));
   const state = storeOf<PollState<R>>(
     { state: 'running', result: undefined, error: undefined, interval: min, requests: 0 },

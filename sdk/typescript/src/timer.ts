@@ -7,7 +7,8 @@ export interface Timer {
   _running: boolean;
 }
 
-export function timerOn(clock: Clock): Timer {
+/** Without a clock, on the global timers, as they are when it is used. */
+export function timerOn(clock: Pick<Clock, 'setTimeout' | 'clearTimeout'> = globalThis as never): Timer {
   let handle: unknown;
   const timer: Timer = (fn, ms) => {
     if (timer._running) clock.clearTimeout(handle);

@@ -5,7 +5,7 @@ import type { Frame, Opener } from './link.ts';
 import type { Code, WebSocketLike } from './types.ts';
 
 /** A WebSocket. The token goes as a subprotocol, which every hub and proxy passes; where it cannot, as the first frame. */
-export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _frame, _alive, _closed }) => {
+export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _frame, _closed }) => {
   const { _options, _url } = _core;
   const { _counts: counts } = _core._meter;
   const protocols = ['fanfare.v1.json'];
@@ -34,7 +34,6 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
       counts.bytes.received += text.length;
       const frame = guarded(() => JSON.parse(text) as Frame);
       if (!frame) return end('network', 'not a Fanfare hub: it does not speak JSON', true);
-      _alive();
       // Its Close would follow; a socket that dies first must not hide the reason.
       if (frame.type === 'disconnect') _closed(fromWire(frame));
       else _frame(frame);

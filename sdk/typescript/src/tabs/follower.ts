@@ -14,7 +14,7 @@ export interface Wire {
 /** The connection of another tab, as a transport. */
 export function openTab(
   { _core }: LinkContext,
-  { _open, _frame, _alive, _closed }: TransportEvents,
+  { _open, _frame, _closed }: TransportEvents,
   { _self, _say, _hear, _session }: Wire,
 ): Transport {
   let leader: string | undefined;
@@ -32,7 +32,6 @@ export function openTab(
         _open();
       }
       if (from !== leader) return;
-      _alive();
       _frame(frame);
     }
   });
