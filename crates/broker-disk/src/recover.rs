@@ -13,7 +13,7 @@ use crate::{
     log::Log,
     pieces::{Frames, Pieces},
     record::{ChannelBody, MessageBody, read_renew},
-    scan::{Bad, End, Frame, scan_from},
+    scan::{Bad, End, Frame, scan_from, without_zeros},
     segment::{self, Segment},
 };
 
@@ -105,21 +105,21 @@ impl Recovering<'_> {
             return Ok(());
         }
         let bytes = std::fs::read(path).map_err(io)?;
-        match scan_from(id, &bytes, frames.at as usize, |frame| self.frame(&file, &frame)) {
-            End::Whole => self.into.segments.push(file),
+        let bytes = if newest { without_zeros(&bytes, frames.at as usize) } else { &bytes };
+        match scan_from(id, bytes, frames.at as usize, |frame| self.frame(&file, &frame)) {
+            // What the last hub had prepared and not written: nothing.
+            End::Whole => file.cut(bytes.len() as u64).map_err(io)?,
             End::Bad(bad) if !newest || bad.synced => return Err(damaged(bad.at, bad.what)),
             End::Bad(bad) => {
-                drop(file);
-                self.cut(path, id, &bytes, bad).map_err(io)?;
+                file.cut(bad.at).map_err(io)?;
+                self.cut(path, bytes, bad);
             }
         }
+        self.into.segments.push(file);
         Ok(())
     }
 
-    fn cut(&mut self, path: &Path, id: u32, bytes: &[u8], bad: Bad) -> std::io::Result<()> {
-        let file = Arc::new(Segment::open(path.to_owned(), id, bad.at)?);
-        // Runs hold the file as it was opened before; they read the same bytes.
-        self.into.segments.push(file);
+    fn cut(&mut self, path: &Path, bytes: &[u8], bad: Bad) {
         self.into.lost = bad.lost.map(|lost| lost.into_iter().collect());
         self.into.unwritten = bad.unwritten;
         self.into.cut = Some(Cut {
@@ -128,7 +128,6 @@ impl Recovering<'_> {
             bytes: bytes.len() as u64 - bad.at,
             what: bad.what,
         });
-        Ok(())
     }
 
     fn frame(&mut self, segment: &Arc<Segment>, frame: &Frame<'_>) -> Result<(), &'static str> {

@@ -88,6 +88,13 @@ pub(crate) fn frame_at(segment: u32, bytes: &[u8], at: usize) -> Result<Frame<'_
     }
 }
 
+/// The bytes of the newest segment up to a place, and what is behind it without the zeros at its end: those may have been written ahead of the log.
+pub(crate) fn without_zeros(bytes: &[u8], at: usize) -> &[u8] {
+    let behind = bytes.get(at..).unwrap_or_default();
+    let end = behind.iter().rposition(|byte| *byte != 0).map_or(at, |last| at + last + 1);
+    bytes.get(..end).unwrap_or(bytes)
+}
+
 /// The next place after a bad one where a good frame begins.
 pub(crate) fn next_good(segment: u32, bytes: &[u8], bad: usize) -> Option<usize> {
     let behind = Header::read(segment, bytes.get(bad..)?).map(|header| bad + header.frame_len());

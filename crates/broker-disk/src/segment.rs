@@ -23,6 +23,8 @@ pub(crate) struct Segment {
     file: File,
     /// Bytes written, the header included.
     len: AtomicU64,
+    /// How far the file reaches: behind what is written are the zeros of [`Segment::prepare`].
+    reach: AtomicU64,
     /// From where on the file is not to be believed, for a sync failed; `u64::MAX` if all of it is.
     torn_at: AtomicU64,
     /// What stands there.
@@ -57,8 +59,9 @@ impl Segment {
     }
 
     fn new(path: PathBuf, id: u32, file: File, len: u64) -> Self {
-        let (len, torn_at, torn) = (AtomicU64::new(len), AtomicU64::new(u64::MAX), Mutex::default());
-        Self { id, path, file, len, torn_at, torn }
+        let (len, reach) = (AtomicU64::new(len), AtomicU64::new(len));
+        let (torn_at, torn) = (AtomicU64::new(u64::MAX), Mutex::default());
+        Self { id, path, file, len, reach, torn_at, torn }
     }
 
     /// Bytes written.
@@ -72,13 +75,59 @@ impl Segment {
         match self.file.write_all_at(bytes, len) {
             Ok(()) => {
                 self.len.store(len + bytes.len() as u64, Relaxed);
+                self.reach.fetch_max(len + bytes.len() as u64, Relaxed);
                 Ok(())
             }
             Err(error) => {
-                self.file.set_len(len)?;
+                self.end_at(len)?;
                 Err(error)
             }
         }
+    }
+
+    /// Bytes that can be written before the file grows.
+    pub fn prepared(&self) -> u64 {
+        self.reach.load(Relaxed).saturating_sub(self.len())
+    }
+
+    /// Writes zeros where the next so many bytes will be: the file grows now, and not with each of them.
+    pub fn prepare(&self, bytes: u64) -> io::Result<()> {
+        const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
+        let (begin, end) = (self.reach.load(Relaxed), self.len() + bytes);
+        let mut at = begin;
+        while let Some(zeros) = ZEROS.get(..end.saturating_sub(at).min(ZEROS.len() as u64) as usize)
+            && !zeros.is_empty()
+        {
+            if let Err(error) = self.file.write_all_at(zeros, at) {
+                self.end_at(begin)?;
+                return Err(error);
+            }
+            at += zeros.len() as u64;
+        }
+        self.reach.store(at, Relaxed);
+        Ok(())
+    }
+
+    /// Has the file end with what is written, for good.
+    pub fn trim(&self) -> io::Result<()> {
+        if self.prepared() == 0 {
+            return Ok(());
+        }
+        self.end_at(self.len())?;
+        self.file.sync_all()
+    }
+
+    /// Cuts off what follows a place, for good.
+    pub fn cut(&self, at: u64) -> io::Result<()> {
+        self.end_at(at)?;
+        self.len.store(at, Relaxed);
+        self.file.sync_all()
+    }
+
+    fn end_at(&self, at: u64) -> io::Result<()> {
+        self.file.set_len(at)?;
+        self.reach.store(at, Relaxed);
+        Ok(())
     }
 
     /// From a place on the file is not to be believed; this is what stands there, and where the segment ends.
@@ -99,7 +148,7 @@ impl Segment {
         let mut torn = self.torn.lock();
         let at = self.torn_at.load(Acquire);
         self.file.write_all_at(&torn, at)?;
-        self.file.set_len(at + torn.len() as u64)?;
+        self.end_at(at + torn.len() as u64)?;
         sync()?;
         self.torn_at.store(u64::MAX, Release);
         *torn = Vec::new();
@@ -111,8 +160,10 @@ impl Segment {
         self.file.sync_data()
     }
 
-    /// Reads up to `buffer.len()` bytes; fewer at the end.
+    /// Reads up to `buffer.len()` bytes; fewer at the end of what is written.
     pub fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let written = self.len().saturating_sub(at).min(buffer.len() as u64) as usize;
+        let (buffer, _) = buffer.split_at_mut(written);
         if at.saturating_add(buffer.len() as u64) <= self.torn_at.load(Acquire) {
             return self.read_file(at, buffer);
         }

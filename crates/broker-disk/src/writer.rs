@@ -21,6 +21,10 @@ use crate::{
 
 /// What is written before it is synced is synced after so long at the latest.
 const SYNC_WITHIN: Duration = Duration::from_millis(500);
+/// Zeros are written ahead of a log that is written in pieces up to so many bytes: for larger ones the disk's work is the bytes themselves.
+const SMALL: usize = 32 << 10;
+/// So many zeros at least, and the sixteenth part of a segment at most.
+const AHEAD: u64 = 8 << 10;
 /// A disk that is full again soon is left alone for so many times as long.
 const OFTEN: u32 = 20;
 
@@ -47,6 +51,8 @@ pub(crate) struct Writer {
     /// When it was last seen whether a full disk has room again, and when it last had.
     tried: Instant,
     healed: Option<Instant>,
+    /// The disk had no room for zeros ahead of this segment.
+    bare: bool,
     buffer: Vec<u8>,
 }
 
@@ -69,6 +75,7 @@ impl Writer {
             settled: now,
             tried: now,
             healed: None,
+            bare: false,
             buffer: Vec::new(),
         }
     }
@@ -94,6 +101,11 @@ impl Writer {
         }
         if self.dirty_since.is_some() {
             self.hand_over(Vec::new());
+        }
+        if self.syncing.health() == Health::Good
+            && let Err(error) = self.segment.trim()
+        {
+            tracing::debug!(%error, "what was prepared behind the log's end stays");
         }
         self.syncing.close();
     }
@@ -199,8 +211,24 @@ impl Writer {
         self.segment.append(&self.buffer)?;
         self.shared.counters.written_bytes.add(self.buffer.len() as u64);
         self.dirty_since.get_or_insert_with(Instant::now);
+        self.prepare(self.buffer.len());
         self.buffer = self.syncing.keep(at, std::mem::take(&mut self.buffer));
         Ok(())
+    }
+
+    /// Has zeros written ahead of a log that is written in small pieces. To sync what overwrites them is to write these bytes; to sync a file
+    /// that grew is a commit of the file system's journal besides, which takes about as long again.
+    fn prepare(&mut self, piece: usize) {
+        let (len, full) = (self.segment.len(), self.shared.settings.segment_bytes);
+        let bytes = len.clamp(AHEAD, (full / 16).max(AHEAD)).min(full.saturating_sub(len));
+        if self.bare || piece > SMALL || bytes < AHEAD || full / 16 < AHEAD || self.segment.prepared() > 0 {
+            return;
+        }
+        let allowed = self.shared.settings.ask(&self.segment.path, Doing::Write(bytes));
+        if let Err(error) = allowed.and_then(|()| self.segment.prepare(bytes)) {
+            self.bare = true;
+            tracing::debug!(%error, "there is no room to prepare the log's next bytes");
+        }
     }
 
     /// Begins another segment when this one is full. The full one is synced first: only the newest may have a torn end.
@@ -212,13 +240,15 @@ impl Writer {
         if !self.syncing.wait_synced(self.segment.id, self.segment.len()) {
             return Err(io::Error::other("the log could not be synced"));
         }
+        // Only the newest may have zeros at its end.
+        self.segment.trim()?;
         let next = Segment::create(&self.shared.directory, self.segment.id + 1)?;
         if let Err(error) = next.sync().and_then(|()| sync_directory(&self.shared.directory)) {
             let _ = std::fs::remove_file(&next.path);
             return Err(error);
         }
         let full = std::mem::replace(&mut self.segment, Arc::new(next));
-        self.marked = 0;
+        (self.marked, self.bare) = (0, false);
         self.shared.sealed.lock().push((full, self.shared.now_ms()));
         Ok(())
     }

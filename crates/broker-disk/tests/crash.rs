@@ -232,19 +232,29 @@ fn newest(directory: &Path, said: &Said) -> (PathBuf, usize) {
     (path, if said.synced.0 == id { said.synced.1 as usize } else { 16 })
 }
 
+/// How much of a segment was written: behind it may be zeros that were written ahead.
+fn written(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
 /// The power fails: of what was not synced, some arbitrary part never reached the disk. Nothing acknowledged as stored is lost, and
 /// no epoch changes but that of what was seen before it was synced.
 fn power_cut(killed: &Path, said: &Said, random: &mut Random) {
     let directory = copy(killed);
     let (path, synced) = newest(directory.path(), said);
     let mut bytes = std::fs::read(&path).unwrap();
-    let loose = (bytes.len() - synced) as u64;
+    let (written, reach) = (written(&bytes).max(synced), bytes.len());
+    let loose = (written - synced) as u64;
     if random.below(2) == 0 {
         bytes.truncate(synced + random.below(loose + 1) as usize);
+        if random.below(2) == 0 {
+            // The file had grown before.
+            bytes.resize(reach, 0);
+        }
     } else {
         // Sectors arrive in any order.
-        for sector in (synced.next_multiple_of(512)..bytes.len()).step_by(512) {
-            let end = (sector + 512).min(bytes.len());
+        for sector in (synced.next_multiple_of(512)..written).step_by(512) {
+            let end = (sector + 512).min(written);
             if random.below(3) == 0 {
                 bytes[sector..end].fill(0);
             }
@@ -268,7 +278,9 @@ fn damaged_end(killed: &Path, said: &Said, random: &mut Random) {
     if bytes.len() <= 16 {
         return;
     }
-    let at = bytes.len() - 1 - random.below((bytes.len() as u64 - 17).min(3000) + 1) as usize;
+    // Now and then in what is written ahead.
+    let end = if random.below(4) > 0 { written(&bytes).max(17) } else { bytes.len() };
+    let at = end - 1 - random.below((end as u64 - 17).min(3000) + 1) as usize;
     bytes[at] ^= 1 << random.below(8);
     std::fs::write(&path, &bytes).unwrap();
     let after = survey(directory.path()).unwrap();

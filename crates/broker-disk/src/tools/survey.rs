@@ -15,7 +15,7 @@ use crate::{
     Cut, OpenError,
     directory::{Left, read_left},
     frame::{Kind, SEGMENT_HEADER},
-    scan::{End, next_good, scan_from},
+    scan::{End, next_good, scan_from, without_zeros},
     segment,
 };
 
@@ -181,7 +181,16 @@ fn look(survey: &mut Survey, accounts: &mut Accounts, file: (u32, &Path, &[u8]),
             messages += u64::from(frame.header.kind == Kind::Message);
             accounts.frame(&frame)
         });
-        let End::Bad(bad) = end else { break };
+        let End::Bad(mut bad) = end else { break };
+        let mut bytes = bytes;
+        if newest {
+            // What a hub that was killed, or runs, has prepared and not written is nothing.
+            bytes = without_zeros(bytes, bad.at as usize);
+            match scan_from(id, bytes, bad.at as usize, |frame| accounts.frame(&frame)) {
+                End::Whole => break,
+                End::Bad(written) => bad = written,
+            }
+        }
         if newest && !bad.synced {
             let bytes = bytes.len() as u64 - bad.at;
             survey.torn = Some(Cut { path: path.to_owned(), at: bad.at, bytes, what: bad.what });
