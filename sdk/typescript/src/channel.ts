@@ -117,7 +117,7 @@ export function openChannel(core: Core, name: string): ClientChannel {
           const show = (it: unknown) => `${option}: ${option === 'token' ? it && 'another' : it}`;
           throw wrong(
             `with ${show(before)}, and now with ${show(value)}`,
-            'give its options where it is first used',
+            'give its options at its first use',
             'conflict',
           );
         }

@@ -40,7 +40,7 @@ export function createClient<S extends Schema = {}>(address: string, options: Cl
     wake: () => connection._wake(),
     share(key) {
       // What one user wrote is not published in the name of the next.
-      publisher._end(new FanfareError('aborted', 'the user has changed'));
+      publisher._end(new FanfareError('aborted', 'another identity'));
       connection._share(key);
     },
     metrics() {

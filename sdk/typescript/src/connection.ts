@@ -293,7 +293,7 @@ export function makeConnection(core: Core): Connection {
   const hide = (persisted: boolean) => {
     sharing?._resign();
     if (!persisted) return;
-    drop(new FanfareError('network', 'the page is hidden'));
+    drop(new FanfareError('network', 'hidden'));
     leave();
     trying();
   };

@@ -8,8 +8,8 @@ const REMEDIES: Record<string, string> = {
   invalid: 'correct the data',
   network: 'check the address and the network',
   offline: "publish with offline: 'queue'",
-  outcome_unknown: 'sent, not answered: look whether it is there',
-  overflow: 'read faster, or give a larger buffer',
+  outcome_unknown: 'look whether it is there',
+  overflow: 'read faster or give a larger buffer',
   401: 'connect() with a new token',
   403: 'use a token that allows it',
 };

@@ -43,7 +43,7 @@ export async function ask<T>(
     // A proxy's answer decides nothing.
     throw problem?.code
       ? _core._fromWire(problem)
-      : _error(status > 499 || status === 429 ? 'unavailable' : 'network', `HTTP ${status}, and not from a hub`);
+      : _error(status > 499 || status === 429 ? 'unavailable' : 'network', `not a hub: HTTP ${status}`);
   } catch (cause) {
     throw (cause as { remedy?: string }).remedy ? cause : _error('network', `${cause}`, { cause });
   }

@@ -37,8 +37,7 @@ export function iterate(
       wake();
       if (waiting.length <= buffer) return;
       const lost = (overflow === 'oldest' ? waiting.shift() : waiting.pop())!;
-      if (overflow === 'error')
-        finish([new FanfareError('overflow', `${buffer} messages wait to be read`, { channel })]);
+      if (overflow === 'error') finish([new FanfareError('overflow', `${buffer} messages wait`, { channel })]);
       else onGap?.({ channel, reason: 'overflow', position: lost.position ?? '' });
     },
     error => finish([error]),

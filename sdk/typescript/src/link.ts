@@ -106,7 +106,7 @@ export function openLink(
     if (timeout)
       late(() => {
         probe();
-        asked.get(ref)?.(new FanfareError('timeout', `no answer to ${frame.type} for ${timeout} ms`));
+        asked.get(ref)?.(new FanfareError('timeout', `${frame.type}: no answer for ${timeout} ms`));
       }, timeout);
     send({ ...frame, ref });
   };
@@ -141,7 +141,7 @@ export function openLink(
     }
   };
 
-  timer(() => lost(`${_name}: nothing came for ${_mute} ms`, true), _mute);
+  timer(() => lost(`${_name} is silent for ${_mute} ms`, true), _mute);
   const start = (open: Opener) => {
     if (!ended)
       transport = open(context, {
@@ -164,7 +164,7 @@ export function openLink(
       timer();
       transport?._close();
       for (const answer of [...asked.values()])
-        answer(new FanfareError('network', cause?.message ?? 'the connection ended', { cause }));
+        answer(new FanfareError('network', cause?.message ?? 'the connection was closed', { cause }));
     },
   };
 }

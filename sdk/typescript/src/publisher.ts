@@ -41,10 +41,10 @@ export function makePublisher(core: Core): Publisher {
     _pending: () => items.size,
     _id: () => `${(prefix ??= core._newId(16))}-${(++count).toString(36)}`,
     _flush() {
-      for (const item of [...items]) item._send();
+      for (const item of items) item._send();
     },
     _end(error) {
-      for (const item of [...items]) item._give(error.code, error);
+      for (const item of items) item._give(error.code, error);
     },
     async _publish(frame, { offline, signal, timeout }) {
       const { channel, ephemeral } = frame;
@@ -77,7 +77,8 @@ export function makePublisher(core: Core): Publisher {
         /** To be given up after so long. */
         const limit = (ms: number) => {
           deadline = now() + ms;
-          timer(() => give('timeout'), ms);
+          // Longer than a timer can run is without end.
+          if (ms < 2 ** 31) timer(() => give('timeout'), ms);
         };
         const send = () => {
           if (inFlight) return;

@@ -65,7 +65,7 @@ export const readSse: Read = ({ _context, _works, _frame, _refuse, _end }, group
     stop.abort();
   };
   const watch = (ms: number, unfit?: boolean) =>
-    timer(() => _end(core._error('network', 'sse: the stream is silent'), unfit), ms);
+    timer(() => _end(core._error('network', 'the connection is silent'), unfit), ms);
 
   watch(_mute, true);
   ask(_context, onwards('sse', group, { envelope: 1 }), { signal, token: group[0]!._token }, async ({ body }) => {
@@ -75,7 +75,7 @@ export const readSse: Read = ({ _context, _works, _frame, _refuse, _end }, group
     const parse = sseParser();
     for (;;) {
       const { done, value } = await bytes.read();
-      if (done) throw core._error('network', 'sse: the stream ended');
+      if (done) throw core._error('network', 'the connection was closed');
       core._meter._counts.bytes.received += value.length;
       if (!signal.aborted) watch(SILENCE);
       _works();

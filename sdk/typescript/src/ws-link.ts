@@ -33,7 +33,7 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
       const text = String(data);
       counts.bytes.received += text.length;
       const frame = guarded(() => JSON.parse(text) as Frame);
-      if (!frame) return end('network', 'not a Fanfare hub: it does not speak JSON', true);
+      if (!frame) return end('network', 'not a hub: no JSON', true);
       // Its Close would follow; a socket that dies first must not hide the reason.
       if (frame.type === 'disconnect') _closed(fromWire(frame));
       else _frame(frame);

@@ -22,9 +22,9 @@ export function openTab(
 
   _hear(({ type, from, to, frame }) => {
     const ours = to === _self;
-    if (type === 'wait' && ours) end('the leading tab is not connected');
+    if (type === 'wait' && ours) end('the leader is not connected');
     else if (leader && (type === 'hello' ? from !== leader : from === leader && /bye|down/.test(type)))
-      end('the leading tab has changed');
+      end('another leader');
     else if (frame && ours) {
       if (!leader && frame.type === 'welcome') {
         leader = from;
@@ -35,7 +35,7 @@ export function openTab(
       _frame(frame);
     }
   });
-  _core._meter._log('joining another tab');
+  _core._meter._log('joins another tab');
   _say('join');
   return {
     _send: frame => _say('frame', leader, frame),
