@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use fanfare_broker::Append;
-use fanfare_protocol::{ChannelName, Data, Epoch, EventName, Message, Position};
+use fanfare_protocol::{ChannelName, Data, Epoch, EventName, Message, Position, Tags};
 
 use crate::{frame::crc, queue::Entry, record::write_message};
 
@@ -60,7 +60,7 @@ impl Draft {
             user: None,
             client: None,
             origin: None,
-            tags: Arc::new([]),
+            tags: Tags::default(),
         };
         Self { message, condition: None, expires_ms: None, remembered: false, ends_key: true }
     }

@@ -1,6 +1,4 @@
 //! The bodies of frames: messages, channels, deadlines, marks.
-use std::sync::Arc;
-
 use bytes::Bytes;
 use fanfare_protocol::{ChannelName, ClientId, Data, Epoch, EventName, Message};
 
@@ -124,11 +122,7 @@ impl<'a> MessageBody<'a> {
 
     /// The event's name.
     pub fn event(&self) -> EventName {
-        if self.event == fanfare_protocol::name::DEFAULT_EVENT {
-            DEFAULT_EVENT.with(EventName::clone)
-        } else {
-            EventName::internal(self.event)
-        }
+        EventName::internal(self.event)
     }
 
     /// Whether it removes its key.
@@ -151,19 +145,9 @@ impl<'a> MessageBody<'a> {
             user: self.user.map(Into::into),
             client: self.client,
             origin: self.origin,
-            tags: if self.tags.is_empty() {
-                NO_TAGS.with(Arc::clone)
-            } else {
-                self.tags.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
-            },
+            tags: self.tags.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         }
     }
-}
-
-thread_local! {
-    /// Shared, for most messages have it.
-    static DEFAULT_EVENT: EventName = EventName::default();
-    static NO_TAGS: Arc<[(Arc<str>, Arc<str>)]> = Arc::new([]);
 }
 
 /// A channel's body: who it is and where it stands.

@@ -2,7 +2,7 @@
 use std::{sync::Arc, time::Instant};
 
 use fanfare_broker::{Append, Author, Broker, Budget, ChannelPolicy, MemoryBroker, MemorySettings, Policies};
-use fanfare_protocol::{ChannelName, Data, Epoch, EventName, Problem, Publish};
+use fanfare_protocol::{ChannelName, Data, Epoch, EventName, Problem, Publish, Tags};
 
 struct Fixed(ChannelPolicy);
 
@@ -19,7 +19,7 @@ fn run(label: &str, policy: ChannelPolicy, channels: usize, key: Option<Arc<str>
         MemoryBroker::new(MemorySettings::new(Epoch::from_random(1)), Arc::new(Fixed(policy)), budget);
     let names: Vec<_> =
         (0..channels).map(|n| ChannelName::parse(&format!("bench:{n}"))).collect::<Result<_, _>>()?;
-    let (event, tags) = (EventName::default(), Arc::from([]));
+    let (event, tags) = (EventName::default(), Tags::default());
     let data =
         Data::Json(bytes::Bytes::from_static(br#"{"text":"a small message of the size people send"}"#));
     let start = Instant::now();
@@ -30,7 +30,7 @@ fn run(label: &str, policy: ChannelPolicy, channels: usize, key: Option<Arc<str>
             data: data.clone(),
             key: key.clone(),
             id: None,
-            tags: Arc::clone(&tags),
+            tags: tags.clone(),
             ephemeral: false,
             ack: None,
             ttl_ms: None,

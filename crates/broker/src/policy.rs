@@ -22,8 +22,13 @@ impl Default for ChannelPolicy {
     }
 }
 
-/// Finds a channel's policy. Asked anew for each operation, so that a reload takes effect at once.
+/// Finds a channel's policy. Asked anew for each operation, or when the generation is another, so that a reload takes effect at once.
 pub trait Policies: Send + Sync + 'static {
+    /// A number that is another one after every change of what [`Policies::policy`] says; none: ask each time.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
+
     /// The policy of a channel; internal names (`$presence:...`) are keyed and keep little log.
     fn policy(&self, channel: &ChannelName) -> ChannelPolicy;
 }

@@ -26,7 +26,7 @@ impl HubRules for Live {
     }
 
     fn tail_bytes(&self) -> usize {
-        self.config().limits.tail_bytes
+        Self::tail_bytes(self)
     }
 
     fn presence_grace_ms(&self) -> u64 {

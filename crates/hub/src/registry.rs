@@ -8,24 +8,24 @@ use crate::{channel::Channel, sync::Mutex};
 const MAPS: usize = 64;
 
 /// One of the maps.
-type Map = HashMap<ChannelName, Arc<Channel>>;
+type Map = HashMap<ChannelName, Arc<Channel>, ahash::RandomState>;
 
 /// Every channel with interest on this node.
 pub struct Registry {
-    maps: Vec<Mutex<Map>>,
+    maps: [Mutex<Map>; MAPS],
+    /// Chooses among the maps.
+    hasher: ahash::RandomState,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { maps: (0..MAPS).map(|_| Mutex::new(Map::new())).collect() }
+        Self { maps: std::array::from_fn(|_| Mutex::default()), hasher: ahash::RandomState::new() }
     }
 }
 
 impl Registry {
     fn map(&self, name: &str) -> &Mutex<Map> {
-        // FNV-1a: who chooses names to fall on one of the locks makes them wait for one another, and gains nothing; inside, hashes are keyed.
-        let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        &self.maps[(name.bytes().fold(0x811c_9dc5, mix) >> 8) as usize % MAPS]
+        &self.maps[self.hasher.hash_one(name) as usize % MAPS]
     }
 
     /// The channel, if this node reads it.

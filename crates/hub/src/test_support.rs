@@ -1,10 +1,7 @@
 //! What unit tests share: messages, and a wire form that counts what it encodes.
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::SeqCst},
-};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-use fanfare_protocol::{ChannelName, ClientId, Cursor, Data, Epoch, Event, EventName, Message};
+use fanfare_protocol::{ChannelName, ClientId, Cursor, Data, Epoch, Event, EventName, Message, Tags};
 
 use crate::{Form, WireForm};
 
@@ -71,6 +68,6 @@ pub fn message(offset: u64, id: u64, pad: usize) -> Message {
         user: None,
         client: None,
         origin: None,
-        tags: Arc::new([]),
+        tags: Tags::default(),
     }
 }

@@ -1,19 +1,15 @@
 //! Arguments of an event: what a call carries, what its answer carries, and how both stand in a message.
-use std::sync::Arc;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+pub use crate::message::Tag;
 use crate::{Code, Data, Message, Problem};
 
 /// The tag of a message whose `data` is an array of arguments: their number. Without it `data` is the one argument.
 pub const ARGS_TAG: &str = "args";
 /// Arguments of one event, at most.
 pub const ARGS: usize = 32;
-
-/// Name and value.
-pub type Tag = (Arc<str>, Arc<str>);
 
 /// The arguments of an event, in order: each JSON, or bytes as a whole.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

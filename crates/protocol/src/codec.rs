@@ -3,6 +3,7 @@ use crate::{
     Data, Event, Message, Problem, Ref, Request,
     fields::{Raw, not_json},
     frames,
+    json_scan::Json,
     pack_read::Reader,
     request::request,
     sink::{JsonSink, PackSink, Sink},
@@ -40,16 +41,31 @@ impl Format {
     /// is longer: none of it is to be run.
     #[expect(clippy::result_large_err, reason = "made once per frame and consumed at once")]
     pub fn decode(self, frame: &[u8]) -> Decoded {
+        let mut requests = Vec::with_capacity(1);
+        self.decode_each(frame, |request| requests.push(request))?;
+        Ok(requests)
+    }
+
+    /// The same, handing over each command as it is read; none when the frame is refused as a whole.
+    ///
+    /// # Errors
+    /// As [`Format::decode`].
+    #[expect(clippy::result_large_err, reason = "made once per frame and consumed at once")]
+    pub fn decode_each(
+        self,
+        frame: &[u8],
+        mut each: impl FnMut(Result<Request, Rejected>),
+    ) -> Result<(), Rejected> {
         let whole = |problem| Rejected { reference: None, problem };
         let raw = match self {
             Self::Json => {
-                let text = std::str::from_utf8(frame).map_err(|_| whole(not_json()))?;
-                Raw::Json(text.trim_matches([' ', '\t', '\r', '\n']))
+                let text = simdutf8::basic::from_utf8(frame).map_err(|_| whole(not_json()))?;
+                Raw::Json(Json::unknown(text.trim_matches([' ', '\t', '\r', '\n'])))
             }
             Self::MsgPack => Raw::Pack(frame),
         };
         match raw {
-            Raw::Json(text) if text.starts_with('[') => {}
+            Raw::Json(json) if json.text.starts_with('[') => {}
             Raw::Pack([0x90..=0x9f | 0xdc | 0xdd, ..]) => {
                 let mut reader = Reader(frame);
                 reader.raw().map_err(whole)?;
@@ -57,10 +73,14 @@ impl Format {
                     return Err(whole(crate::pack_read::malformed("bytes follow the array")));
                 }
             }
-            one => return Ok(vec![request(one)]),
+            one => {
+                each(request(one));
+                return Ok(());
+            }
         }
         let elements = raw.elements(COMMANDS).map_err(|problem| whole(problem.unwrap_or_else(not_json)))?;
-        Ok(elements.into_iter().map(request).collect())
+        elements.into_iter().map(request).for_each(each);
+        Ok(())
     }
 
     /// Appends an event as one frame's payload. A message is its object with `"type":"message"` before the rest.

@@ -1,7 +1,7 @@
 //! What a client says.
 use std::sync::Arc;
 
-use crate::{Ack, Args, ChannelName, ClientId, Data, EventName, Position, SubscribeOptions};
+use crate::{Ack, Args, ChannelName, ClientId, Data, EventName, Position, SubscribeOptions, Tags};
 
 /// A client's own number or name for a request, echoed in the reply.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -124,7 +124,7 @@ pub struct Publish {
     /// The publisher's idempotency id.
     pub id: Option<Arc<str>>,
     /// At most 16 pairs.
-    pub tags: Arc<[(Arc<str>, Arc<str>)]>,
+    pub tags: Tags,
     /// Kept nowhere; only readers at the head get it.
     pub ephemeral: bool,
     /// When the publisher is answered; the namespace's choice if absent.
@@ -146,7 +146,7 @@ impl Publish {
             data,
             key: None,
             id: None,
-            tags: Arc::new([]),
+            tags: Tags::default(),
             ephemeral: false,
             ack: None,
             ttl_ms: None,

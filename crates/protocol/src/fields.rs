@@ -1,96 +1,80 @@
 //! The fields of one object from a client, in either encoding: split first, read when asked for, so that a fault in
 //! one field does not hide the others.
-use std::{borrow::Cow, fmt};
-
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use crate::{
     Code, Problem,
+    json_scan::Json,
     json_text::{number_len, unescape},
     pack_read::{Reader, Token, malformed},
 };
 
-/// The names of fields that the server knows. It ignores all others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(usize)]
-pub(crate) enum Name {
-    Type,
-    Ref,
-    Channel,
-    Token,
-    Since,
-    Last,
-    Snapshot,
-    Presence,
-    Rate,
-    Echo,
-    Event,
-    Data,
-    Key,
-    Id,
-    Tags,
-    Ephemeral,
-    Encoding,
-    Ack,
-    TtlMs,
-    If,
-    Client,
-    Before,
-    Limit,
-    Reverse,
-    After,
-    Messages,
-    Users,
-    Namespace,
+/// Defines the names once, for finding and for telling them.
+macro_rules! names {
+    ($($name:ident = $text:literal,)*) => {
+        /// The names of fields that the server knows. It ignores all others.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub(crate) enum Name {
+            $($name,)*
+        }
+
+        const NAMES: &[&str] = &[$($text,)*];
+
+        impl Name {
+            fn of(text: &str) -> Option<Self> {
+                Some(match text {
+                    $($text => Self::$name,)*
+                    _ => return None,
+                })
+            }
+        }
+    };
 }
 
-const NAMES: [(&str, Name); 28] = [
-    ("type", Name::Type),
-    ("ref", Name::Ref),
-    ("channel", Name::Channel),
-    ("token", Name::Token),
-    ("since", Name::Since),
-    ("last", Name::Last),
-    ("snapshot", Name::Snapshot),
-    ("presence", Name::Presence),
-    ("rate", Name::Rate),
-    ("echo", Name::Echo),
-    ("event", Name::Event),
-    ("data", Name::Data),
-    ("key", Name::Key),
-    ("id", Name::Id),
-    ("tags", Name::Tags),
-    ("ephemeral", Name::Ephemeral),
-    ("encoding", Name::Encoding),
-    ("ack", Name::Ack),
-    ("ttl_ms", Name::TtlMs),
-    ("if", Name::If),
-    ("client", Name::Client),
-    ("before", Name::Before),
-    ("limit", Name::Limit),
-    ("reverse", Name::Reverse),
-    ("after", Name::After),
-    ("messages", Name::Messages),
-    ("users", Name::Users),
-    ("namespace", Name::Namespace),
-];
+names! {
+    Type = "type",
+    Ref = "ref",
+    Channel = "channel",
+    Token = "token",
+    Since = "since",
+    Last = "last",
+    Snapshot = "snapshot",
+    Presence = "presence",
+    Rate = "rate",
+    Echo = "echo",
+    Event = "event",
+    Data = "data",
+    Key = "key",
+    Id = "id",
+    Tags = "tags",
+    Ephemeral = "ephemeral",
+    Encoding = "encoding",
+    Ack = "ack",
+    TtlMs = "ttl_ms",
+    If = "if",
+    Client = "client",
+    Before = "before",
+    Limit = "limit",
+    Reverse = "reverse",
+    After = "after",
+    Messages = "messages",
+    Users = "users",
+    Namespace = "namespace",
+}
 
 impl Name {
-    fn of(text: &str) -> Option<Self> {
-        NAMES.iter().find(|(name, _)| *name == text).map(|(_, name)| *name)
-    }
-
     /// The name on the wire.
     pub fn text(self) -> &'static str {
-        NAMES.get(self as usize).map_or("", |(text, _)| text)
+        NAMES.get(self as usize).copied().unwrap_or_default()
     }
 }
 
-/// One value, not yet read: a JSON text without whitespace around it, or the bytes of a MessagePack value.
+/// One value, not yet read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Raw<'a> {
-    Json(&'a str),
+    Json(Json<'a>),
+    /// The bytes of a MessagePack value.
     Pack(&'a [u8]),
 }
 
@@ -111,7 +95,10 @@ impl<'a> Raw<'a> {
     /// What the value is. A string that is not text (half of a surrogate pair, not UTF-8) is [`Scalar::Other`].
     pub fn scalar(self) -> Scalar<'a> {
         match self {
-            Raw::Json(text) => json_scalar(text),
+            Raw::Json(json) => match json.bare() {
+                Some(text) => Scalar::Text(Cow::Borrowed(text)),
+                None => json_scalar(json.text),
+            },
             Raw::Pack(bytes) => match Reader(bytes).token() {
                 Ok(Token::Nil) => Scalar::Null,
                 Ok(Token::Bool(value)) => Scalar::Bool(value),
@@ -132,9 +119,16 @@ impl<'a> Raw<'a> {
     /// None when the value is no array; `Some(limit_exceeded)` when it is longer.
     pub fn elements(self, most: usize) -> Result<Vec<Raw<'a>>, Option<Problem>> {
         let (elements, count) = match self {
-            Raw::Json(text) => {
-                let list: List<'a> = serde_json::from_str(text).map_err(|_| None)?;
-                (list.0, list.1)
+            Raw::Json(json) => {
+                let (mut elements, mut count) = (Vec::new(), 0);
+                let read = json.elements(|element| {
+                    if count < LIST {
+                        elements.push(Raw::Json(element));
+                    }
+                    count += 1;
+                });
+                read.ok_or(None)?;
+                (elements, count)
             }
             Raw::Pack(bytes) => {
                 let mut reader = Reader(bytes);
@@ -162,7 +156,15 @@ impl<'a> Raw<'a> {
     /// and none when it is absurdly long.
     pub fn pairs(self) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
         match self {
-            Raw::Json(text) => serde_json::from_str::<Pairs<'a>>(text).ok().map(|pairs| pairs.0),
+            Raw::Json(json) => {
+                let mut pairs = Vec::new();
+                json.fields(|name, value| {
+                    let pair = unescape(name.text).zip(unescape(value.text));
+                    let room = pairs.len() < PAIRS as usize;
+                    pair.filter(|_| room).map(|pair| pairs.push(pair)).is_some()
+                })?;
+                Some(pairs)
+            }
             Raw::Pack(bytes) => {
                 let mut reader = Reader(bytes);
                 let Ok(Token::Map(count @ 0..=PAIRS)) = reader.token() else { return None };
@@ -207,87 +209,52 @@ const LIST: usize = 1001;
 /// An object of strings with more entries than this is not read.
 const PAIRS: u32 = 256;
 
-/// The first elements of a JSON array, and how many there are.
-struct List<'a>(Vec<Raw<'a>>, usize);
-
-impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Elements;
-        impl<'de> Visitor<'de> for Elements {
-            type Value = List<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<'de>, A::Error> {
-                let mut list = List(Vec::new(), 0);
-                while list.1 < LIST {
-                    let Some(element) = seq.next_element::<&RawValue>()? else { return Ok(list) };
-                    list.0.push(Raw::Json(element.get()));
-                    list.1 += 1;
-                }
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    list.1 += 1;
-                }
-                Ok(list)
-            }
-        }
-        deserializer.deserialize_seq(Elements)
-    }
-}
-
-struct Pairs<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Pairs<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of strings")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                    if pairs.len() >= PAIRS as usize {
-                        return Err(A::Error::custom("too many"));
-                    }
-                    let text = |raw: &'de RawValue| {
-                        unescape(raw.get()).ok_or_else(|| A::Error::custom("not a string"))
-                    };
-                    pairs.push((text(name)?, text(value)?));
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Entries)
-    }
-}
-
 /// The known fields of one object. Of a field that comes twice, the last counts.
 pub(crate) struct Fields<'a>([Option<Raw<'a>>; NAMES.len()]);
 
 impl<'a> Fields<'a> {
+    /// None yet.
+    pub fn none() -> Self {
+        Self([None; NAMES.len()])
+    }
+
     /// Splits an object.
     ///
     /// # Errors
     /// `bad_request` when the value is no object.
     pub fn split(raw: Raw<'a>) -> Result<Self, Problem> {
+        let mut fields = Self::none();
+        fields.fill(raw)?;
+        Ok(fields)
+    }
+
+    /// The same in place, without moving the table.
+    pub fn fill(&mut self, raw: Raw<'a>) -> Result<(), Problem> {
         match raw {
-            Raw::Json(text) => serde_json::from_str(text)
-                .map_err(|_| if text.starts_with('{') { not_json() } else { not_an_object() }),
+            Raw::Json(json) => {
+                // A name that is unreadable is unknown like any other, not the object's fault.
+                let read = json.fields(|name, value| {
+                    let known = match name.bare() {
+                        Some(name) => Name::of(name),
+                        None => unescape(name.text).and_then(|name| Name::of(&name)),
+                    };
+                    self.put(known, Raw::Json(value));
+                    true
+                });
+                read.ok_or_else(|| if json.text.starts_with('{') { not_json() } else { not_an_object() })
+            }
             Raw::Pack(bytes) => {
                 let mut reader = Reader(bytes);
                 let Token::Map(count) = reader.token()? else { return Err(not_an_object()) };
-                let mut fields = Self([None; NAMES.len()]);
                 for _ in 0..count {
                     let Token::Text(name) = reader.token()? else {
                         return Err(malformed("a command's field names are strings"));
                     };
                     let value = Raw::Pack(reader.raw()?);
-                    fields.put(std::str::from_utf8(name).ok().and_then(Name::of), value);
+                    self.put(std::str::from_utf8(name).ok().and_then(Name::of), value);
                 }
                 if reader.0.is_empty() {
-                    return Ok(fields);
+                    return Ok(());
                 }
                 Err(malformed("bytes follow the object"))
             }
@@ -362,28 +329,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Fields([None; NAMES.len()]);
-                // A name is read raw, so that an unreadable one is unknown like any other, not the object's fault.
-                while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                    let name = unescape(name.get()).and_then(|name| Name::of(&name));
-                    fields.put(name, Raw::Json(value.get()));
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
 pub(crate) fn not_json() -> Problem {
     Problem::new(Code::BadRequest, "this is not JSON").remedy("send one JSON object, in UTF-8")
 }
@@ -403,17 +348,4 @@ pub(crate) fn wrong(name: Name, expected: &str) -> Problem {
 pub(crate) fn missing(name: Name) -> Problem {
     let name = name.text();
     Problem::new(Code::BadRequest, format!("{name} is missing")).remedy(format!("send {name}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stand_in_the_order_of_the_enum() {
-        for (at, (text, name)) in NAMES.iter().enumerate() {
-            assert_eq!(*name as usize, at, "{text}");
-            assert_eq!(name.text(), *text);
-        }
-    }
 }

@@ -2,7 +2,7 @@
 use crate::{
     Args, Data, Event, Member, Message, Position, Presence, Problem, Ref, Reply,
     event::{Gap, HistoryPage, MembersPage, Published, Welcome},
-    sink::{Object, Sink, list},
+    sink::{Object, Sink, label, list},
 };
 
 impl Event {
@@ -27,7 +27,7 @@ impl Event {
 /// A whole frame.
 pub(crate) fn event<S: Sink>(sink: &mut S, event: &Event) {
     let mut o = Object::open(sink);
-    o.text("type", event.type_name());
+    o.text(label!("type"), event.type_name());
     match event {
         Event::Welcome(welcome) => welcome_fields(&mut o, welcome),
         Event::Ok { reference, reply } => {
@@ -36,39 +36,39 @@ pub(crate) fn event<S: Sink>(sink: &mut S, event: &Event) {
         }
         Event::Subscribed { reference, channel, head, recovered, replay } => {
             reference_field(&mut o, reference.as_ref());
-            o.text("channel", channel);
+            o.text(label!("channel"), channel);
             position_fields(&mut o, *head);
             if let Some(recovered) = recovered {
-                o.flag("recovered", *recovered);
+                o.flag(label!("recovered"), *recovered);
             }
-            o.uint("replay", *replay);
+            o.uint(label!("replay"), *replay);
         }
         Event::Message(message) => message_fields(&mut o, message),
         Event::Gap(gap) => gap_fields(&mut o, gap),
         Event::Presence(presence) => presence_fields(&mut o, presence),
         Event::Unsubscribed { channel, code } => {
-            o.text("channel", channel).text("code", code.name());
+            o.text(label!("channel"), channel).text(label!("code"), code.name());
         }
         Event::Error { reference, problem } => {
             reference_field(&mut o, reference.as_ref());
-            o.text("code", problem.code.name());
-            o.text("detail", &problem.detail).text("remedy", problem.remedy_text());
-            o.flag("retryable", problem.is_retryable());
-            o.uint_if("retry_after_ms", problem.wait_ms());
+            o.text(label!("code"), problem.code.name());
+            o.text(label!("detail"), &problem.detail).text(label!("remedy"), problem.remedy_text());
+            o.flag(label!("retryable"), problem.is_retryable());
+            o.uint_if(label!("retry_after_ms"), problem.wait_ms());
             if let Some(position) = problem.position {
                 position_fields(&mut o, position);
             }
         }
         Event::Pong { reference, time } => {
             reference_field(&mut o, reference.as_ref());
-            o.uint("time", *time);
+            o.uint(label!("time"), *time);
         }
         Event::Disconnect(problem) => {
-            o.text("code", problem.code.name()).text("detail", &problem.detail);
-            o.uint_if("retry_after_ms", problem.retry_after_ms);
+            o.text(label!("code"), problem.code.name()).text(label!("detail"), &problem.detail);
+            o.uint_if(label!("retry_after_ms"), problem.retry_after_ms);
         }
         Event::Cursor(cursor) => {
-            o.text("cursor", &cursor.to_string());
+            o.text(label!("cursor"), &cursor.to_string());
         }
     }
     o.close();
@@ -77,37 +77,37 @@ pub(crate) fn event<S: Sink>(sink: &mut S, event: &Event) {
 fn reference_field<S: Sink>(o: &mut Object<'_, S>, reference: Option<&Ref>) {
     match reference {
         None => {}
-        Some(Ref::Number(n)) => o.value("ref").int(*n),
-        Some(Ref::Text(text)) => o.value("ref").text(text),
+        Some(Ref::Number(n)) => o.value(label!("ref")).int(*n),
+        Some(Ref::Text(text)) => o.value(label!("ref")).text(text),
     }
 }
 
 fn position_fields<S: Sink>(o: &mut Object<'_, S>, position: Position) {
-    o.text("epoch", position.epoch.as_str()).uint("offset", position.offset);
+    o.text(label!("epoch"), position.epoch.as_str()).uint(label!("offset"), position.offset);
 }
 
 fn welcome_fields<S: Sink>(o: &mut Object<'_, S>, welcome: &Welcome) {
-    o.text("session", welcome.session.reveal()).text("client", welcome.client.as_str());
-    o.uint("ping_ms", welcome.ping_ms).uint("idempotency_ms", welcome.idempotency_ms);
-    o.text("version", welcome.version).uint("time", welcome.time);
-    o.text_if("user", welcome.user.as_deref()).uint_if("expires_at", welcome.expires_at);
+    o.text(label!("session"), welcome.session.reveal()).text(label!("client"), welcome.client.as_str());
+    o.uint(label!("ping_ms"), welcome.ping_ms).uint(label!("idempotency_ms"), welcome.idempotency_ms);
+    o.text(label!("version"), welcome.version).uint(label!("time"), welcome.time);
+    o.text_if(label!("user"), welcome.user.as_deref()).uint_if(label!("expires_at"), welcome.expires_at);
 }
 
 fn message_fields<S: Sink>(o: &mut Object<'_, S>, message: &Message) {
-    o.text("channel", &message.channel);
+    o.text(label!("channel"), &message.channel);
     if !message.is_ephemeral() {
-        o.uint("offset", message.offset);
+        o.uint(label!("offset"), message.offset);
     }
-    o.text("event", &message.event);
-    o.value("data").data(&message.data);
+    o.text(label!("event"), &message.event);
+    o.value(label!("data")).data(&message.data);
     if S::TEXTUAL && matches!(message.data, Data::Binary(_)) {
-        o.text("encoding", "base64");
+        o.text(label!("encoding"), "base64");
     }
-    o.text("id", &message.id).uint("time", message.time);
-    o.text_if("key", message.key.as_deref()).text_if("user", message.user.as_deref());
-    o.text_if("client", message.client.as_ref().map(|client| client.as_str()));
+    o.text(label!("id"), &message.id).uint(label!("time"), message.time);
+    o.text_if(label!("key"), message.key.as_deref()).text_if(label!("user"), message.user.as_deref());
+    o.text_if(label!("client"), message.client.as_ref().map(|client| client.as_str()));
     if !message.tags.is_empty() {
-        let mut tags = Object::open(o.value("tags"));
+        let mut tags = Object::open(o.value(label!("tags")));
         for (name, value) in message.tags.iter() {
             tags.entry(name, value);
         }
@@ -118,7 +118,7 @@ fn message_fields<S: Sink>(o: &mut Object<'_, S>, message: &Message) {
 /// A message as a whole frame.
 pub(crate) fn message_frame<S: Sink>(sink: &mut S, message: &Message) {
     let mut o = Object::open(sink);
-    o.text("type", "message");
+    o.text(label!("type"), "message");
     message_fields(&mut o, message);
     o.close();
 }
@@ -131,9 +131,9 @@ pub(crate) fn message<S: Sink>(sink: &mut S, message: &Message) {
 }
 
 fn gap_fields<S: Sink>(o: &mut Object<'_, S>, gap: &Gap) {
-    o.text("channel", &gap.channel);
+    o.text(label!("channel"), &gap.channel);
     position_fields(o, gap.after);
-    o.text("reason", gap.reason.name());
+    o.text(label!("reason"), gap.reason.name());
 }
 
 /// A gap as polls list it, without `type`.
@@ -144,19 +144,21 @@ pub(crate) fn gap<S: Sink>(sink: &mut S, gap: &Gap) {
 }
 
 fn presence_fields<S: Sink>(o: &mut Object<'_, S>, presence: &Presence) {
-    o.text("channel", &presence.channel).text("action", presence.action.name());
-    list(o.value("members"), &presence.members, member);
-    o.flag("more", presence.more).uint("count", presence.count).uint("users", presence.users);
+    o.text(label!("channel"), &presence.channel).text(label!("action"), presence.action.name());
+    list(o.value(label!("members")), &presence.members, member);
+    o.flag(label!("more"), presence.more)
+        .uint(label!("count"), presence.count)
+        .uint(label!("users"), presence.users);
 }
 
 pub(crate) fn member<S: Sink>(sink: &mut S, member: &Member) {
     let mut o = Object::open(sink);
-    o.text("client", member.client.as_str()).text_if("user", member.user.as_deref());
+    o.text(label!("client"), member.client.as_str()).text_if(label!("user"), member.user.as_deref());
     if let Some(info) = &member.info {
-        o.value("info").data(info);
+        o.value(label!("info")).data(info);
     }
-    o.value("data").data(&member.data);
-    o.uint("entered_at", member.entered_at);
+    o.value(label!("data")).data(&member.data);
+    o.uint(label!("entered_at"), member.entered_at);
     o.close();
 }
 
@@ -164,7 +166,7 @@ fn reply_fields<S: Sink>(o: &mut Object<'_, S>, reply: &Reply) {
     match reply {
         Reply::Done => {}
         Reply::Authenticated { user, expires_at } => {
-            o.text_if("user", user.as_deref()).uint_if("expires_at", *expires_at);
+            o.text_if(label!("user"), user.as_deref()).uint_if(label!("expires_at"), *expires_at);
         }
         Reply::Published(published) => published_fields(o, published),
         Reply::History(page) => history_fields(o, page),
@@ -175,10 +177,10 @@ fn reply_fields<S: Sink>(o: &mut Object<'_, S>, reply: &Reply) {
 
 /// Always an array, as a call's own arguments are.
 fn args_field<S: Sink>(o: &mut Object<'_, S>, args: &Args) {
-    list(o.value("data"), &args.0, |sink, data| match data {
+    list(o.value(label!("data")), &args.0, |sink, data| match data {
         Data::Binary(bytes) if S::TEXTUAL => {
             let mut o = Object::open(sink);
-            o.value("$bytes").data(&Data::Binary(bytes.clone()));
+            o.value(label!("$bytes")).data(&Data::Binary(bytes.clone()));
             o.close();
         }
         data => sink.data(data),
@@ -194,11 +196,11 @@ pub(crate) fn reply<S: Sink>(sink: &mut S, reply: &Reply) {
 
 fn published_fields<S: Sink>(o: &mut Object<'_, S>, published: &Published) {
     if let Some(position) = published.position {
-        o.uint("offset", position.offset).text("epoch", position.epoch.as_str());
+        o.uint(label!("offset"), position.offset).text(label!("epoch"), position.epoch.as_str());
     }
-    o.text("id", &published.id);
+    o.text(label!("id"), &published.id);
     if published.position.is_some() {
-        o.flag("duplicate", published.duplicate);
+        o.flag(label!("duplicate"), published.duplicate);
     }
 }
 
@@ -210,28 +212,29 @@ pub(crate) fn published<S: Sink>(sink: &mut S, published: &Published) {
 }
 
 fn history_fields<S: Sink>(o: &mut Object<'_, S>, page: &HistoryPage) {
-    list(o.value("messages"), &page.messages, |sink, item| message(sink, item));
+    list(o.value(label!("messages")), &page.messages, |sink, item| message(sink, item));
     position_fields(o, page.head);
-    o.flag("more", page.more);
+    o.flag(label!("more"), page.more);
     if page.gap {
-        o.flag("gap", true);
+        o.flag(label!("gap"), true);
     }
 }
 
 fn members_fields<S: Sink>(o: &mut Object<'_, S>, page: &MembersPage) {
-    list(o.value("members"), &page.members, member);
-    o.uint("count", page.count).uint("users", page.users);
-    o.text_if("next", page.next.as_ref().map(|client| client.as_str()));
+    list(o.value(label!("members")), &page.members, member);
+    o.uint(label!("count"), page.count).uint(label!("users"), page.users);
+    o.text_if(label!("next"), page.next.as_ref().map(|client| client.as_str()));
 }
 
 /// A problem document (RFC 9457).
 pub(crate) fn problem<S: Sink>(sink: &mut S, problem: &Problem) {
     let code = problem.code;
     let mut o = Object::open(sink);
-    o.text("type", &format!("urn:fanfare:problem:{}", code.name())).text("title", code.row().title);
-    o.uint("status", code.status().into()).text("detail", &problem.detail);
-    o.text("code", code.name()).flag("retryable", problem.is_retryable());
-    o.text("remedy", problem.remedy_text()).uint_if("retry_after_ms", problem.wait_ms());
+    o.text(label!("type"), &format!("urn:fanfare:problem:{}", code.name()))
+        .text(label!("title"), code.row().title);
+    o.uint(label!("status"), code.status().into()).text(label!("detail"), &problem.detail);
+    o.text(label!("code"), code.name()).flag(label!("retryable"), problem.is_retryable());
+    o.text(label!("remedy"), problem.remedy_text()).uint_if(label!("retry_after_ms"), problem.wait_ms());
     if let Some(position) = problem.position {
         position_fields(&mut o, position);
     }

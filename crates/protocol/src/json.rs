@@ -1,15 +1,14 @@
 //! JSON bodies of HTTP: what requests carry, what answers hold.
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use crate::{
     ChannelName, Command, Cursor, Data, Member, Message, Problem, Publish, Reply,
     event::{Gap, Published},
     fields::{Fields, Name, Raw, Scalar, missing, not_json, wrong},
     frames,
+    json_scan::Json,
     request::{self, member_data},
-    sink::{JsonSink, Object, Sink, list},
+    sink::{JsonSink, Object, Sink, label, list},
 };
 
 /// Publications in one `POST /v1/messages`, at most.
@@ -32,8 +31,7 @@ pub struct Poll<'a> {
 
 fn body<'a>(body: &'a [u8]) -> Result<Fields<'a>, Problem> {
     let text = std::str::from_utf8(body).map_err(|_| not_json())?;
-    let raw: &RawValue = serde_json::from_str(text).map_err(|_| not_json())?;
-    Fields::split(Raw::Json(raw.get()))
+    Fields::split(Raw::Json(Json::parse(text).ok_or_else(not_json)?))
 }
 
 /// Reads one publication. The path's channel beats the body's.
@@ -122,11 +120,11 @@ pub fn published(published: &Published) -> Vec<u8> {
 pub fn results(results: &[Result<Published, Problem>]) -> Vec<u8> {
     written(|sink| {
         let mut o = Object::open(sink);
-        list(o.value("results"), results, |sink, result| match result {
+        list(o.value(label!("results")), results, |sink, result| match result {
             Ok(published) => frames::published(sink, published),
             Err(problem) => {
                 let mut o = Object::open(sink);
-                frames::problem(o.value("error"), problem);
+                frames::problem(o.value(label!("error")), problem);
                 o.close();
             }
         });
@@ -138,10 +136,10 @@ pub fn results(results: &[Result<Published, Problem>]) -> Vec<u8> {
 pub fn poll(answer: &Poll<'_>) -> Vec<u8> {
     written(|sink| {
         let mut o = Object::open(sink);
-        list(o.value("messages"), answer.messages, |sink, message| frames::message(sink, message));
-        o.text("cursor", &answer.cursor.to_string());
-        list(o.value("gap"), answer.gaps, frames::gap);
-        o.uint("poll_after_ms", answer.poll_after_ms);
+        list(o.value(label!("messages")), answer.messages, |sink, message| frames::message(sink, message));
+        o.text(label!("cursor"), &answer.cursor.to_string());
+        list(o.value(label!("gap")), answer.gaps, frames::gap);
+        o.uint(label!("poll_after_ms"), answer.poll_after_ms);
         o.close();
     })
 }
@@ -150,8 +148,10 @@ pub fn poll(answer: &Poll<'_>) -> Vec<u8> {
 pub fn snapshot(messages: &[Arc<Message>], head: crate::Position, next: Option<&str>) -> Vec<u8> {
     written(|sink| {
         let mut o = Object::open(sink);
-        list(o.value("messages"), messages, |sink, message| frames::message(sink, message));
-        o.text("epoch", head.epoch.as_str()).uint("offset", head.offset).text_if("next", next);
+        list(o.value(label!("messages")), messages, |sink, message| frames::message(sink, message));
+        o.text(label!("epoch"), head.epoch.as_str())
+            .uint(label!("offset"), head.offset)
+            .text_if(label!("next"), next);
         o.close();
     })
 }
@@ -160,7 +160,7 @@ pub fn snapshot(messages: &[Arc<Message>], head: crate::Position, next: Option<&
 pub fn online<T: AsRef<str>>(users: &[T]) -> Vec<u8> {
     written(|sink| {
         let mut o = Object::open(sink);
-        list(o.value("online"), users, |sink, user| sink.text(user.as_ref()));
+        list(o.value(label!("online")), users, |sink, user| sink.text(user.as_ref()));
         o.close();
     })
 }

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-use crate::{Code, Problem};
+use crate::{Code, Problem, json_scan::plain_len};
 
 /// Arrays and objects inside one another, at most.
 pub const DEPTH: usize = 64;
@@ -144,19 +144,13 @@ pub(crate) fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
-    let escaped = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
-    // Without an early end the compiler looks at many bytes at once; almost no text has any.
-    if !bytes.iter().fold(false, |any, &byte| any | escaped(byte)) {
-        out.extend_from_slice(bytes);
-        return out.push(b'"');
-    }
     let mut plain = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if !escaped(byte) {
-            continue;
-        }
-        out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());
-        plain = at + 1;
+    loop {
+        let rest = bytes.get(plain..).unwrap_or_default();
+        let (clean, rest) = rest.split_at(plain_len(rest));
+        out.extend_from_slice(clean);
+        let Some(&byte) = rest.first() else { break };
+        plain += clean.len() + 1;
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
@@ -166,7 +160,6 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
             _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
         }
     }
-    out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
     out.push(b'"');
 }
 

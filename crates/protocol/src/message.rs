@@ -1,5 +1,5 @@
 //! What a channel holds.
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use bytes::Bytes;
 
@@ -36,6 +36,35 @@ impl Data {
     }
 }
 
+/// Name and value.
+pub type Tag = (Arc<str>, Arc<str>);
+
+/// A message's tags, in the order given; cheap to clone. Most messages have none, which costs nothing.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Tags(Option<Arc<[Tag]>>);
+
+impl Deref for Tags {
+    type Target = [Tag];
+    fn deref(&self) -> &[Tag] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+impl From<Vec<Tag>> for Tags {
+    fn from(tags: Vec<Tag>) -> Self {
+        Self((!tags.is_empty()).then(|| tags.into()))
+    }
+}
+impl<const N: usize> From<[Tag; N]> for Tags {
+    fn from(tags: [Tag; N]) -> Self {
+        Vec::from(tags).into()
+    }
+}
+impl FromIterator<Tag> for Tags {
+    fn from_iter<I: IntoIterator<Item = Tag>>(tags: I) -> Self {
+        Vec::from_iter(tags).into()
+    }
+}
+
 /// One entry of a channel's log. Built once by the broker and shared by every reader.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
@@ -62,7 +91,7 @@ pub struct Message {
     /// Whose `echo=0` subscriptions skip this message: `client`, or the one that an API key named. Not on the wire.
     pub origin: Option<ClientId>,
     /// At most 16 pairs, in the order given.
-    pub tags: Arc<[(Arc<str>, Arc<str>)]>,
+    pub tags: Tags,
 }
 
 impl Message {

@@ -28,10 +28,7 @@ impl ChannelName {
             "a channel name is longer than 255 bytes"
         } else if name.starts_with('$') {
             "channel names that begin with '$' are reserved"
-        } else if name
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, ',' | '*' | '{' | '}'))
-        {
+        } else if !name.bytes().all(is_channel_byte) && name.chars().any(is_no_channel_char) {
             "a channel name holds a control character, a space or one of , * { }"
         } else {
             return Ok(Self(name.into()));
@@ -77,9 +74,18 @@ impl fmt::Display for ChannelName {
     }
 }
 
-/// An event's name: 1 to 128 bytes without control characters, not reserved; cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct EventName(Arc<str>);
+/// ASCII that a channel's name may hold; almost all names are of nothing else.
+fn is_channel_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b',' | b'*' | b'{' | b'}')
+}
+
+fn is_no_channel_char(c: char) -> bool {
+    c.is_control() || c.is_whitespace() || matches!(c, ',' | '*' | '{' | '}')
+}
+
+/// An event's name: 1 to 128 bytes without control characters, not reserved; cheap to clone. None is the default, which needs no memory.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct EventName(Option<Arc<str>>);
 
 impl EventName {
     /// Checks a name that a publisher sent.
@@ -92,29 +98,24 @@ impl EventName {
             return Err(Problem::new(Code::BadRequest, format!("the event name {name:?} is reserved"))
                 .remedy("choose a name that is not fanfare.*, pusher:*, phx_*, open, error, connect or disconnect"));
         }
-        Ok(Self(name.into()))
+        Ok(Self::internal(name))
     }
 
     /// A name of the hub's own, not checked.
     pub fn internal(name: &str) -> Self {
-        Self(name.into())
+        Self((name != DEFAULT_EVENT).then(|| name.into()))
     }
 }
 
-impl Default for EventName {
-    fn default() -> Self {
-        Self(DEFAULT_EVENT.into())
-    }
-}
 impl Deref for EventName {
     type Target = str;
     fn deref(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or(DEFAULT_EVENT)
     }
 }
 impl fmt::Debug for EventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
@@ -143,7 +144,7 @@ pub fn check_word(what: &str, word: &str) -> Result<(), Problem> {
         "is empty"
     } else if word.len() > WORD_BYTES {
         "is longer than 128 bytes"
-    } else if word.chars().any(char::is_control) {
+    } else if !word.bytes().all(|byte| matches!(byte, b' '..=b'~')) && word.chars().any(char::is_control) {
         "holds a control character"
     } else {
         return Ok(());

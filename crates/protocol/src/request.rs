@@ -6,15 +6,16 @@ use base64::{
     alphabet::STANDARD as ALPHABET,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use serde_json::value::RawValue;
+use bytes::Bytes;
 
 use crate::{
     Ack, Args, ChannelName, ClientId, Code, Command, Cursor, Data, EventName, Position, Problem, Publish,
-    Ref, Request, Start, SubscribeOptions,
+    Ref, Request, Start, SubscribeOptions, Tag, Tags,
     args::{ARGS, unwrapped},
     codec::Rejected,
     command::{Page, Token},
     fields::{Fields, Name, Raw, Scalar, missing, not_json, wrong},
+    json_scan::Json,
     json_text::{DEPTH, compact},
     name::{WORD_BYTES, check_namespace, check_word},
     options::{LIMIT, LIMIT_MOST, check_rate},
@@ -28,7 +29,8 @@ pub const TAGS: usize = 16;
 #[expect(clippy::result_large_err, reason = "made once per command and consumed at once")]
 pub(crate) fn request(raw: Raw<'_>) -> Result<Request, Rejected> {
     let refused = |problem| Rejected { reference: None, problem };
-    let fields = Fields::split(raw).map_err(refused)?;
+    let mut fields = Fields::none();
+    fields.fill(raw).map_err(refused)?;
     let reference = reference(&fields).map_err(refused)?;
     match command(&fields) {
         Ok(command) => Ok(Request { reference, command }),
@@ -207,17 +209,14 @@ fn ack(fields: &Fields<'_>) -> Result<Option<Ack>, Problem> {
     }
 }
 
-/// Name and value pairs.
-type Tags = Arc<[(Arc<str>, Arc<str>)]>;
-
 /// Tags in the order given; of a name that comes twice, the last value counts. A value may be empty, a name not.
 fn tags(fields: &Fields<'_>) -> Result<Tags, Problem> {
     if fields.get(Name::Tags).is_none() {
-        return Ok(Arc::new([]));
+        return Ok(Tags::default());
     }
     let pairs = fields.raw(Name::Tags).and_then(Raw::pairs);
     let pairs = pairs.ok_or_else(|| wrong(Name::Tags, "an object of at most 16 strings"))?;
-    let mut tags: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+    let mut tags: Vec<Tag> = Vec::new();
     for (name, value) in pairs {
         check_word("the name of a tag", &name)?;
         if !value.is_empty() {
@@ -276,7 +275,8 @@ pub(crate) fn member_data(fields: &Fields<'_>) -> Result<Data, Problem> {
 /// Checks and compacts a payload.
 fn checked(raw: Raw<'_>) -> Result<Data, Problem> {
     match raw {
-        Raw::Json(text) => Ok(Data::Json(compact(text)?.into())),
+        Raw::Json(json) if json.is_plain() => Ok(Data::Json(Bytes::copy_from_slice(json.text.as_bytes()))),
+        Raw::Json(json) => Ok(Data::Json(compact(json.text)?.into())),
         Raw::Pack(bytes) => {
             let mut reader = Reader(bytes);
             if let pack_read::Token::Bin(bytes) = reader.token()? {
@@ -297,8 +297,7 @@ impl Data {
     /// that no double can hold.
     pub fn from_json(text: &[u8]) -> Result<Self, Problem> {
         let text = std::str::from_utf8(text).map_err(|_| not_json())?;
-        let raw: &RawValue = serde_json::from_str(text).map_err(|_| not_json())?;
-        Ok(Self::Json(compact(raw.get())?.into()))
+        checked(Raw::Json(Json::parse(text).ok_or_else(not_json)?))
     }
 
     /// Checks one MessagePack value from outside, as a publish does. Bytes as a whole stay bytes.

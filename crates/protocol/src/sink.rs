@@ -3,6 +3,32 @@ use base64::{Engine, encoded_len, engine::general_purpose::STANDARD};
 
 use crate::{Data, json_text, pack_write};
 
+/// A field's name, of characters that need no escape, with what JSON puts around it, so that it is copied as one piece. Made by [`label!`].
+#[derive(Clone, Copy)]
+pub(crate) struct Label(pub &'static str);
+
+/// The label of a name.
+macro_rules! label {
+    ($name:literal) => {
+        $crate::sink::Label(concat!(",\"", $name, "\":"))
+    };
+}
+pub(crate) use label;
+
+impl Label {
+    /// `,"name":`, of a first field `"name":`.
+    #[inline(always)]
+    fn json(self, at: usize) -> &'static str {
+        if at > 0 { self.0 } else { self.0.get(1..).unwrap_or_default() }
+    }
+
+    /// The name alone.
+    #[inline(always)]
+    fn name(self) -> &'static str {
+        self.0.get(2..self.0.len() - 2).unwrap_or_default()
+    }
+}
+
 /// An encoding's way of writing. Infallible: it appends to memory.
 pub(crate) trait Sink {
     /// Whether bytes have no form of their own, so that a message says `"encoding":"base64"` beside them.
@@ -13,8 +39,8 @@ pub(crate) trait Sink {
     fn close(&mut self, start: usize, entries: usize, is_map: bool);
     /// Before every element of an array.
     fn element(&mut self, at: usize);
-    /// The name of a field, of characters that need no escape.
-    fn field(&mut self, at: usize, name: &'static str);
+    /// The name of a field.
+    fn field(&mut self, at: usize, label: Label);
     /// A name that a stranger chose.
     fn entry(&mut self, at: usize, name: &str);
     fn text(&mut self, text: &str);
@@ -41,10 +67,9 @@ impl Sink for JsonSink<'_> {
             self.0.push(b',');
         }
     }
-    fn field(&mut self, at: usize, name: &'static str) {
-        self.0.extend_from_slice(if at > 0 { b",\"" } else { b"\"" });
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(b"\":");
+    #[inline(always)]
+    fn field(&mut self, at: usize, label: Label) {
+        self.0.extend_from_slice(label.json(at).as_bytes());
     }
     fn entry(&mut self, at: usize, name: &str) {
         self.element(at);
@@ -91,8 +116,9 @@ impl Sink for PackSink<'_> {
         pack_write::close(self.0, start, entries, is_map);
     }
     fn element(&mut self, _: usize) {}
-    fn field(&mut self, _: usize, name: &'static str) {
-        pack_write::text(self.0, name);
+    #[inline(always)]
+    fn field(&mut self, _: usize, label: Label) {
+        pack_write::text(self.0, label.name());
     }
     fn entry(&mut self, _: usize, name: &str) {
         pack_write::text(self.0, name);
@@ -135,38 +161,45 @@ impl<'s, S: Sink> Object<'s, S> {
     }
 
     /// The sink, standing where the value of this field belongs.
-    pub fn value(&mut self, name: &'static str) -> &mut S {
-        self.sink.field(self.entries, name);
+    // With the label known where it is inlined, it is copied without a call.
+    #[inline(always)]
+    pub fn value(&mut self, label: Label) -> &mut S {
+        self.sink.field(self.entries, label);
         self.entries += 1;
         self.sink
     }
 
-    pub fn text(&mut self, name: &'static str, text: &str) -> &mut Self {
-        self.value(name).text(text);
+    #[inline(always)]
+    pub fn text(&mut self, label: Label, text: &str) -> &mut Self {
+        self.value(label).text(text);
         self
     }
 
-    pub fn text_if(&mut self, name: &'static str, text: Option<&str>) -> &mut Self {
+    #[inline(always)]
+    pub fn text_if(&mut self, label: Label, text: Option<&str>) -> &mut Self {
         if let Some(text) = text {
-            self.text(name, text);
+            self.text(label, text);
         }
         self
     }
 
-    pub fn uint(&mut self, name: &'static str, number: u64) -> &mut Self {
-        self.value(name).uint(number);
+    #[inline(always)]
+    pub fn uint(&mut self, label: Label, number: u64) -> &mut Self {
+        self.value(label).uint(number);
         self
     }
 
-    pub fn uint_if(&mut self, name: &'static str, number: Option<u64>) -> &mut Self {
+    #[inline(always)]
+    pub fn uint_if(&mut self, label: Label, number: Option<u64>) -> &mut Self {
         if let Some(number) = number {
-            self.uint(name, number);
+            self.uint(label, number);
         }
         self
     }
 
-    pub fn flag(&mut self, name: &'static str, value: bool) -> &mut Self {
-        self.value(name).flag(value);
+    #[inline(always)]
+    pub fn flag(&mut self, label: Label, value: bool) -> &mut Self {
+        self.value(label).flag(value);
         self
     }
 

@@ -161,7 +161,7 @@ proptest! {
             data: Data::from_json(data.to_json().as_bytes()).unwrap(),
             id: id.clone(),
             key: Some(key.clone()),
-            tags: Arc::new([(tag.clone(), tag.clone())]),
+            tags: [(tag.clone(), tag.clone())].into(),
             ..message()
         };
         let mut json = Vec::new();

@@ -31,6 +31,7 @@ impl Session {
     fn become_identity(&mut self, now: Now, reference: Option<Ref>, identity: Arc<Identity>) {
         self.expiry = identity.expires_at.map_or(NEVER, |at| self.timeline.of_unix(now, at));
         self.identity = identity.clone();
+        self.allowed = None;
         let reply = Reply::Authenticated { user: identity.user.clone(), expires_at: identity.expires_at };
         self.hub(HubCall::Identify { identity });
         self.acknowledge(reference, reply);

@@ -210,8 +210,7 @@ impl Session {
         self.permit(may, Right::Publish, &publish.channel, Some(&publish.event))?;
         checks::check_message(&self.rules.limits(), &self.identity, &publish)?;
         checks::check_fit(&*self.rules, &publish)?;
-        let client = if self.identity.api_key.is_some() { None } else { Some(self.client) };
-        let author = self.author(client);
+        let author = self.publisher();
         self.ask(reference.clone(), Asked::Publish, |ticket| HubCall::Publish { ticket, publish, author });
         Ok(())
     }
@@ -347,6 +346,12 @@ impl Session {
         let kept = self.channels.get(channel).map_or(&[][..], |known| known.tokens());
         let granting = kept.iter().chain(token).filter(|token| token.allows(Right::Subscribe, channel, None));
         granting.map(|token| token.expires_at.unwrap_or(u64::MAX)).max()
+    }
+
+    /// Who publishes: an API key is nobody's client.
+    pub(crate) fn publisher(&self) -> Author {
+        let client = if self.identity.api_key.is_some() { None } else { Some(self.client) };
+        self.author(client)
     }
 
     fn author(&self, client: Option<ClientId>) -> Author {

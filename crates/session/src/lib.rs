@@ -9,6 +9,7 @@ mod calls;
 mod channels;
 pub mod checks;
 mod commands;
+pub mod direct;
 pub mod join;
 mod liveness;
 pub mod rules;
@@ -16,5 +17,6 @@ pub mod session;
 mod timeline;
 
 pub use action::{Action, Author, Close, HubCall, HubEvent, Now, Sign, Subscribed, Ticket};
+pub use direct::{Cleared, Direct};
 pub use rules::{Limits, Rules, check};
 pub use session::{Opening, Session};

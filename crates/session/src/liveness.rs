@@ -26,7 +26,7 @@ pub(crate) struct Liveness {
     /// No byte accepted until then ends the connection; [`NEVER`] while nothing waits to be written.
     stalled_at: u64,
     /// For the jitter, so that connections opened together do not ping together.
-    random: u64,
+    random: u32,
     /// Whether the other side answers pings at all.
     answers: bool,
     /// What the socket accepts now may be the ping itself, which only shows that it had room: no sign of life. This ends with a
@@ -36,8 +36,14 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     pub(crate) fn new(now: u64, answers: bool, seed: u64, limits: &Limits) -> Self {
-        let mut new =
-            Self { next: NEVER, silent_until: NEVER, stalled_at: NEVER, random: seed, answers, own: false };
+        let mut new = Self {
+            next: NEVER,
+            silent_until: NEVER,
+            stalled_at: NEVER,
+            random: seed as u32,
+            answers,
+            own: false,
+        };
         new.schedule(now, limits);
         new
     }
@@ -116,10 +122,10 @@ impl Liveness {
         };
     }
 
-    /// SplitMix64.
+    /// SplitMix64, of a small state.
     fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
+        self.random = self.random.wrapping_add(0x9e37_79b9);
+        let mut z = u64::from(self.random).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)

@@ -19,6 +19,10 @@ pub trait Rules: Send + Sync + 'static {
     }
     /// The limits.
     fn limits(&self) -> Limits;
+    /// A number that is another one after every change of what the rest of this says; none: ask each time.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What messages must be like.

@@ -7,10 +7,11 @@ use fanfare_protocol::{
 };
 
 use crate::{
-    Action, Close, HubCall, HubEvent, Now, Rules, Sign, Ticket,
+    Action, Close, HubCall, HubEvent, Limits, Now, Rules, Sign, Ticket,
     bucket::Bucket,
     calls::Calls,
     channels::{Channels, is_current},
+    direct::Allowed,
     liveness::{Liveness, Verdict},
     timeline::{NEVER, Timeline},
 };
@@ -59,6 +60,8 @@ pub struct Session {
     pub(crate) renewal: Option<Box<Renewal>>,
     live: Liveness,
     bucket: Bucket,
+    /// The last publication that was found to be allowed.
+    pub(crate) allowed: Option<Box<Allowed>>,
     /// When the identity expires, on the session's scale.
     pub(crate) expiry: u64,
     /// When the first token of a channel expires.
@@ -89,6 +92,7 @@ impl Session {
             channels: Channels::default(),
             renewal: None,
             bucket: Bucket::default(),
+            allowed: None,
             expiry: open.identity.expires_at.map_or(NEVER, |at| timeline.of_unix(now, at)),
             token_expiry: NEVER,
             waiting_bytes: 0,
@@ -262,7 +266,7 @@ impl Session {
     }
 
     /// True when the session is over, be it only now.
-    fn end_if_expired(&mut self, now: Now) -> bool {
+    pub(crate) fn end_if_expired(&mut self, now: Now) -> bool {
         if !self.closed && !is_current(&self.identity, now.unix_ms) {
             self.end(Problem::new(Code::TokenExpired, "the token of this connection has expired"));
         }
@@ -275,6 +279,13 @@ impl Session {
     /// `rate_limited`.
     pub fn meter_event(&mut self, now: Now) -> Result<(), Problem> {
         let limits = self.rules.limits();
+        self.meter_by(now, &limits)
+    }
+
+    pub(crate) fn meter_by(&mut self, now: Now, limits: &Limits) -> Result<(), Problem> {
+        if limits.commands_per_second == 0 {
+            return Ok(());
+        }
         let micros = self.timeline.micros(now);
         self.bucket.take(micros, limits.commands_per_second, limits.commands_burst).map_err(|wait| {
             let detail =

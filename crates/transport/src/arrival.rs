@@ -31,6 +31,11 @@ impl Arrival {
         }
     }
 
+    /// Whether the time of a message runs.
+    pub fn is_awaited(&self) -> bool {
+        self.deadline.is_some()
+    }
+
     /// The connection is not read for now.
     pub fn hold_back(&mut self) {
         self.held_back = true;

@@ -27,6 +27,15 @@ enum Input {
     Ignored,
 }
 
+/// What reading came to.
+enum Read {
+    Nothing,
+    /// Something.
+    Some,
+    /// Everything there was: the task is woken when more comes.
+    All,
+}
+
 enum Phase {
     Open,
     /// Everything was written: waiting for the other side to close.
@@ -130,15 +139,15 @@ impl<I: Io> Driver<I> {
         self.link.connection.notify(Notice::Disconnect(problem));
     }
 
-    /// Reads while there is something and the link wants it. True when something was read; an error when the connection has ended.
-    fn read_some(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    /// Reads while there is something and the link wants it; an error when the connection has ended.
+    fn read_some(&mut self, cx: &mut Context<'_>) -> io::Result<Read> {
         let _gathering = self.link.gather();
         with_scratch(|scratch| {
             let mut any = false;
             for _ in 0..READS {
                 if !self.link.wants_input() {
                     self.arrival.hold_back();
-                    return Ok(any);
+                    return Ok(if any { Read::Some } else { Read::Nothing });
                 }
                 if !self.rest.is_empty() {
                     let rest = std::mem::take(&mut self.rest);
@@ -147,14 +156,14 @@ impl<I: Io> Driver<I> {
                     continue;
                 }
                 match self.io.poll_read(cx, scratch) {
-                    Poll::Pending => return Ok(any),
+                    Poll::Pending => return Ok(if any { Read::All } else { Read::Nothing }),
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                     Poll::Ready(Ok(n)) => self.take(scratch.get(..n).unwrap_or_default()),
                     Poll::Ready(Err(error)) => return Err(error),
                 }
                 any = true;
             }
-            Ok(any)
+            Ok(Read::Some)
         })
     }
 
@@ -200,8 +209,17 @@ impl<I: Io> Driver<I> {
         let progress = self.io.take_progress();
         self.link.rests(waits, progress);
         // What was read causes output, which goes out before this task rests; so do pages that waited for room.
-        let read = self.read_some(cx).ok()?;
-        Some(read || self.link.has_page())
+        let again = match self.read_some(cx).ok()? {
+            Read::Nothing => self.link.has_page(),
+            // What the stream itself answers to what was read goes out all the same.
+            Read::All => {
+                self.arrival.is_awaited()
+                    || !self.link.is_at_rest()
+                    || !matches!(self.io.poll_flush(cx), Poll::Ready(Ok(())))
+            }
+            Read::Some => true,
+        };
+        Some(again)
     }
 
     /// Whether a closed connection has had its time for the last frames.

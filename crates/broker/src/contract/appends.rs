@@ -1,7 +1,7 @@
 //! Numbering, order and conditions of appends.
 use std::sync::Arc;
 
-use fanfare_protocol::{ClientId, Code, Data, EventName, Position, Publish};
+use fanfare_protocol::{ClientId, Code, Data, EventName, Position, Publish, Tags};
 
 use super::{
     Maker,
@@ -27,7 +27,7 @@ pub async fn a_message_carries_what_was_published(make: Maker) {
     let c = channel("a:1");
     let client = ClientId::parse("AAAAAAAAAAAAAAAA").unwrap();
     let named = ClientId::parse("BBBBBBBBBBBBBBBB").unwrap();
-    let tags: Arc<[(Arc<str>, Arc<str>)]> = Arc::new([("b".into(), "2".into()), ("a".into(), "1".into())]);
+    let tags = Tags::from([("b".into(), "2".into()), ("a".into(), "1".into())]);
     let full = Publish {
         event: EventName::parse("say").unwrap(),
         key: Some("k".into()),

@@ -1,7 +1,7 @@
 //! A message made ready outside of every lock, so that a log only has to number it.
 use std::sync::Arc;
 
-use fanfare_protocol::{ChannelName, Data, Epoch, EventName, Message, Position};
+use fanfare_protocol::{ChannelName, Data, Epoch, EventName, Message, Position, Tags};
 
 use crate::Append;
 
@@ -63,10 +63,15 @@ impl Draft {
             user: None,
             client: None,
             origin: None,
-            tags: Arc::new([]),
+            tags: Tags::default(),
         };
         let weight = message.weight();
         Self { message: Arc::new(message), weight, condition: None, expires_ms: None, remembered: false }
+    }
+
+    /// Takes the channel's own copy of its name, so that what is kept of a channel holds it once.
+    pub fn share_name(&mut self, channel: &ChannelName) {
+        Arc::make_mut(&mut self.message).channel = channel.clone();
     }
 
     /// Gives the message its place. Nobody else holds it yet, so this copies nothing.

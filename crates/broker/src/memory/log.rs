@@ -35,6 +35,8 @@ pub(super) struct Log {
     keys: Option<Box<KeyIndex>>,
     ids: Option<Box<SeenIds>>,
     account: Account,
+    /// The policy that the last append found, and of which generation.
+    policy: Option<Box<(u64, ChannelPolicy)>>,
     /// Whether the sink is given what is appended.
     pub interested: bool,
     /// Taken out of the map: who finds it so looks the channel up again.
@@ -52,6 +54,7 @@ impl Log {
             keys: None,
             ids: None,
             account: Account::new(budget),
+            policy: None,
             interested: false,
             closed: false,
             armed_ms: u64::MAX,
@@ -70,6 +73,22 @@ impl Log {
     /// Whether keys of it have a deadline: it is in use, though nothing is published.
     pub(super) fn has_leases(&self) -> bool {
         self.keys.as_ref().is_some_and(|keys| keys.has_leases())
+    }
+
+    /// The channel's policy, asked for only when it may be another.
+    pub(super) fn policy(
+        &mut self,
+        generation: Option<u64>,
+        ask: impl FnOnce() -> ChannelPolicy,
+    ) -> ChannelPolicy {
+        match self.policy.as_deref() {
+            Some((known, policy)) if generation == Some(*known) => *policy,
+            _ => {
+                let policy = ask();
+                self.policy = generation.map(|generation| Box::new((generation, policy)));
+                policy
+            }
+        }
     }
 
     /// Numbers a message and keeps it as retention asks. The caller hands it to the sink before it lets go of the lock.

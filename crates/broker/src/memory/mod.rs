@@ -135,18 +135,14 @@ impl MemoryBroker {
             return Err(Problem::new(Code::Draining, "the server is stopping"));
         }
         self.see(append.unix_ms);
-        let policy = self.policies.policy(&append.publish.channel);
-        let (ephemeral, ack) = (append.publish.ephemeral, append.publish.ack.unwrap_or(policy.ack));
-        if ack == Ack::Stored && !ephemeral {
-            return Err(not_stored());
-        }
+        let (ephemeral, ack) = (append.publish.ephemeral, append.publish.ack);
         let mut draft = Draft::new(append, || self.server_id());
         if ephemeral {
             return Ok(self.pass_on(draft));
         }
         let mut swept = false;
         loop {
-            match self.try_append(&mut draft, policy) {
+            match self.try_append(&mut draft, ack) {
                 Ok(published) => return Ok(published),
                 Err(Refusal::Problem(problem)) => return Err(problem),
                 Err(Refusal::NoRoom) if !swept => {
@@ -158,22 +154,25 @@ impl MemoryBroker {
         }
     }
 
-    fn try_append(&self, draft: &mut Draft, policy: ChannelPolicy) -> Result<Published, Refusal> {
-        let cx = self.context_of(policy);
+    fn try_append(&self, draft: &mut Draft, ack: Option<Ack>) -> Result<Published, Refusal> {
+        // Before the policy: what is told of a generation is of that one or a later one.
+        let generation = self.policies.generation();
         loop {
             let channel = match self.shards.find(&draft.message.channel) {
                 Ok(channel) if channel.written.load(Relaxed) => channel,
-                _ if self.shards.make_place(self.settings.channels_limit, self.now_ms()) => {
-                    self.shards.find_or_make(&draft.message.channel)
+                _ => {
+                    check_ack(ack, &self.policies.policy(&draft.message.channel))?;
+                    self.place_for(&draft.message.channel)?
                 }
-                _ => return Err(Refusal::Problem(too_many_channels())),
             };
             let mut log = channel.log.lock();
             if log.closed {
                 continue;
             }
+            let cx = self.context_of(log.policy(generation, || self.policies.policy(&channel.name)));
+            draft.share_name(&channel.name);
             let unsettled = !log.is_written();
-            let result = log.append(draft, &cx);
+            let result = check_ack(ack, &cx.policy).and_then(|()| log.append(draft, &cx));
             if matches!(&result, Ok(published) if !published.duplicate) {
                 channel.used_ms.store(cx.now_ms, Relaxed);
                 self.hand_on(&channel, &log, std::slice::from_ref(&draft.message));
@@ -184,6 +183,15 @@ impl MemoryBroker {
                 self.shards.settle(&channel);
             }
             return result;
+        }
+    }
+
+    /// A channel that is to be written to for the first time.
+    fn place_for(&self, name: &ChannelName) -> Result<Arc<Channel>, Refusal> {
+        if self.shards.make_place(self.settings.channels_limit, self.now_ms()) {
+            Ok(self.shards.find_or_make(name))
+        } else {
+            Err(Refusal::Problem(too_many_channels()))
         }
     }
 
@@ -406,7 +414,12 @@ fn too_many_channels() -> Problem {
     .remedy("raise limits.channels, or use fewer channels")
 }
 
-fn not_stored() -> Problem {
-    Problem::new(Code::BadRequest, "ack is \"stored\", but this server keeps messages in memory only")
-        .remedy("publish with ack \"memory\", or start the server with a data directory")
+fn check_ack(asked: Option<Ack>, policy: &ChannelPolicy) -> Result<(), Refusal> {
+    if asked.unwrap_or(policy.ack) != Ack::Stored {
+        return Ok(());
+    }
+    let problem =
+        Problem::new(Code::BadRequest, "ack is \"stored\", but this server keeps messages in memory only")
+            .remedy("publish with ack \"memory\", or start the server with a data directory");
+    Err(Refusal::Problem(problem))
 }

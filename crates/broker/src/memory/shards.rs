@@ -37,7 +37,7 @@ pub(super) struct Channel {
 /// What is found by name under one mutex.
 #[derive(Default)]
 struct Names {
-    channels: HashMap<ChannelName, Arc<Channel>>,
+    channels: HashMap<ChannelName, Arc<Channel>, ahash::RandomState>,
     /// Those that were written, in order, for listings.
     written: BTreeSet<ChannelName>,
 }
@@ -52,7 +52,7 @@ struct Shard {
 /// Every channel of a broker.
 pub(super) struct Shards {
     shards: [Shard; SHARDS],
-    hasher: RandomState,
+    hasher: ahash::RandomState,
     next_number: AtomicU64,
     written: AtomicUsize,
     /// The epoch in which every channel without a log stands.
@@ -73,7 +73,7 @@ impl Shards {
     pub(super) fn new(epoch: Epoch, budget: Arc<Budget>) -> Self {
         Self {
             shards: std::array::from_fn(|_| Shard::default()),
-            hasher: RandomState::new(),
+            hasher: ahash::RandomState::new(),
             next_number: AtomicU64::new(0),
             written: AtomicUsize::new(0),
             standing: Mutex::new(epoch),

@@ -1,5 +1,11 @@
 //! The configuration of a running hub, which a reload replaces.
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Release},
+    },
+};
 
 use fanfare_broker::{ChannelPolicy, Policies};
 use fanfare_protocol::{Ack, ChannelName, Rights};
@@ -18,12 +24,14 @@ const INTERNAL_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Live {
     config: watch::Sender<Arc<Config>>,
+    /// Rises behind every change.
+    generation: AtomicU64,
 }
 
 impl Live {
     /// Begins with a configuration.
     pub fn new(config: Config) -> Arc<Self> {
-        Arc::new(Self { config: watch::Sender::new(Arc::new(config)) })
+        Arc::new(Self { config: watch::Sender::new(Arc::new(config)), generation: AtomicU64::new(0) })
     }
 
     /// The present configuration.
@@ -43,6 +51,8 @@ impl Live {
         let changes = reload::changes(&old, &new);
         if old.dev == new.dev && changes.iter().any(|change| !change.needs_restart) {
             self.config.send_replace(Arc::new(reload::keep_fixed(&old, new)));
+            // Behind it: who reads the new number reads the new configuration.
+            self.generation.fetch_add(1, Release);
         }
         changes
     }
@@ -50,6 +60,11 @@ impl Live {
     /// What becomes of a reader of this channel that fell off the log.
     pub fn slow(&self, channel: &str) -> Slow {
         self.with(channel, |namespace| namespace.slow, Slow::Close)
+    }
+
+    /// Newest messages of a channel kept in memory, in bytes.
+    pub fn tail_bytes(&self) -> usize {
+        self.config.borrow().limits.tail_bytes
     }
 
     /// Whether pages of this origin may use the hub. The request's own origin is the caller's to compare.
@@ -87,9 +102,17 @@ impl Rules for Live {
     fn limits(&self) -> Limits {
         self.config.borrow().limits.session()
     }
+
+    fn generation(&self) -> Option<u64> {
+        Some(self.generation.load(Acquire))
+    }
 }
 
 impl Policies for Live {
+    fn generation(&self) -> Option<u64> {
+        Rules::generation(self)
+    }
+
     fn policy(&self, channel: &ChannelName) -> ChannelPolicy {
         let config = self.config.borrow();
         let stored = config.data.is_some();

@@ -15,7 +15,7 @@ use std::{
 };
 
 use fanfare_broker::{Append, Author};
-use fanfare_protocol::{ChannelName, ClientId, Data, EventName, Publish};
+use fanfare_protocol::{ChannelName, ClientId, Data, EventName, Publish, Tags};
 
 /// Remembers that it was woken.
 #[derive(Default)]
@@ -74,7 +74,7 @@ impl Draft<'_> {
                 data,
                 key: self.key.map(Into::into),
                 id: Some(format!("s{}", self.serial).into()),
-                tags: Arc::new([]),
+                tags: Tags::default(),
                 ephemeral: self.ephemeral,
                 ack: None,
                 ttl_ms: None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fanfare_protocol::{
     Args, ChannelName, ClientId, Code, Cursor, Data, Event, EventName, Member, Message, Position, Presence,
-    PresenceAction, Problem, Ref, Reply, SessionId,
+    PresenceAction, Problem, Ref, Reply, SessionId, Tags,
     event::{Gap, GapReason, HistoryPage, MembersPage, Published, Welcome},
 };
 
@@ -38,7 +38,7 @@ pub fn message() -> Message {
         user: None,
         client: None,
         origin: Some(client()),
-        tags: Arc::new([]),
+        tags: Tags::default(),
     }
 }
 
@@ -47,7 +47,7 @@ fn full() -> Message {
         key: Some("k".into()),
         user: Some("ada".into()),
         client: Some(client()),
-        tags: Arc::new([("lang".into(), "en".into()), ("quote".into(), "\"\\".into())]),
+        tags: [("lang".into(), "en".into()), ("quote".into(), "\"\\".into())].into(),
         ..message()
     }
 }

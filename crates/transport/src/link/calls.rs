@@ -5,10 +5,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use fanfare_broker::Append;
+use fanfare_broker::{Append, Appending};
 use fanfare_hub::{Entering, Listed, unix_ms};
-use fanfare_protocol::{ChannelName, Code, Data, Position, Problem, Publish, SubscribeOptions};
-use fanfare_session::{Author, HubCall, HubEvent, Now, Subscribed, Ticket};
+use fanfare_protocol::{
+    ChannelName, Code, Data, Position, Problem, Publish, SubscribeOptions, event::Published,
+};
+use fanfare_session::{Author, Cleared, HubCall, HubEvent, Now, Session, Subscribed, Ticket};
 
 use super::Link;
 use crate::{
@@ -223,27 +225,60 @@ impl Link {
             return;
         }
         let Waiting { ticket, publish, author } = waiting;
-        let channel = publish.channel.clone();
-        let begun = at.mono;
-        match self.node.hub.publish(append(*publish, author, at.unix_ms)).now() {
+        match self.append(at, publish, author) {
+            Ok(result) => self.session.handle_hub(at, HubEvent::Published(ticket, result)),
+            Err(appending) => self.answer_later(at, ticket, appending),
+        }
+    }
+
+    /// A publication that waits for nothing: almost always its answer is there at once, and needs no ticket.
+    pub(super) fn publish_cleared(&mut self, at: Now, cleared: Cleared) {
+        let Cleared { reference, publish, author } = cleared;
+        if self.is_decided(&publish.channel) {
+            let ticket = self.session.await_published(reference);
+            return self.publish(at, Waiting { ticket, publish, author });
+        }
+        match self.append(at, publish, author) {
             Ok(result) => {
-                self.node.hub.counters().publish_us.record(begun.elapsed().as_micros() as u64);
-                self.session.handle_hub(at, HubEvent::Published(ticket, result));
+                if let Some(event) = Session::answer(reference, result) {
+                    self.send(event);
+                }
             }
-            Err(pending) => {
-                let hub = self.node.hub.clone();
-                self.later(async move {
-                    let result = pending.await;
-                    hub.counters().publish_us.record(begun.elapsed().as_micros() as u64);
-                    Answer::Hub(HubEvent::Published(ticket, result))
-                });
+            Err(appending) => {
+                let ticket = self.session.await_published(reference);
+                self.answer_later(at, ticket, appending);
             }
         }
+    }
+
+    /// Hands a publication to the broker. The connection is not read while readers of the channel cannot keep up.
+    fn append(
+        &mut self,
+        at: Now,
+        publish: Box<Publish>,
+        author: Author,
+    ) -> Result<Result<Published, Problem>, Appending> {
+        let hub = &self.node.hub;
+        let channel = publish.channel.clone();
+        let answer = hub.publish(append(*publish, author, at.unix_ms)).now();
+        if answer.is_ok() {
+            hub.counters().publish_us.record(at.mono.elapsed().as_micros() as u64);
+        }
         if self.congested.is_none()
-            && let Some(congestion) = self.node.hub.congestion(&channel)
+            && let Some(congestion) = hub.congestion(&channel)
         {
             self.congested = Some(Box::pin(congestion.clear()));
         }
+        answer
+    }
+
+    fn answer_later(&mut self, at: Now, ticket: Ticket, appending: Appending) {
+        let hub = self.node.hub.clone();
+        self.later(async move {
+            let result = appending.await;
+            hub.counters().publish_us.record(at.mono.elapsed().as_micros() as u64);
+            Answer::Hub(HubEvent::Published(ticket, result))
+        });
     }
 
     /// Whether the application decides about publications on this channel.

@@ -17,10 +17,10 @@ use std::{
 use fanfare_broker::Budget;
 use fanfare_hub::{Connection, Gathering, Notice, Socket, unix_ms};
 use fanfare_protocol::{
-    ChannelName, Command, Cursor, Data, Format, Position, Problem, Ref, Request, SubscribeOptions,
+    ChannelName, Command, Cursor, Data, Format, Position, Problem, Ref, Rejected, Request, SubscribeOptions,
     options::SubscribeRequest,
 };
-use fanfare_session::{Action, HubCall, HubEvent, Now, Session, Sign, session::Opening};
+use fanfare_session::{Action, Direct, HubCall, HubEvent, Now, Session, Sign, session::Opening};
 
 use crate::{
     application::Peer,
@@ -264,21 +264,33 @@ impl Link {
     /// A frame's commands, in the turn that [`Link::drive`] began.
     pub fn commands(&mut self, frame: &[u8]) {
         let at = self.at;
-        match self.format.decode(frame) {
-            Ok(requests) => {
-                for request in requests {
-                    match request {
-                        Ok(request) => self.session.handle_command(at, request),
-                        Err(rejected) => {
-                            self.session.handle_rejected(at, rejected.reference, rejected.problem)
-                        }
-                    }
-                    self.act_all(at);
-                }
-            }
+        if let Err(rejected) = self.format.decode_each(frame, |request| self.take_request(at, request)) {
+            self.take_request(at, Err(rejected));
+        }
+    }
+
+    fn take_request(&mut self, at: Now, request: Result<Request, Rejected>) {
+        match request {
+            Ok(request) => match self.session.clear(at, request) {
+                Direct::Cleared(cleared) => return self.publish_cleared(at, cleared),
+                Direct::Other(request) => self.session.handle_command(at, request),
+                Direct::Done => {}
+            },
             Err(rejected) => self.session.handle_rejected(at, rejected.reference, rejected.problem),
         }
         self.act_all(at);
+    }
+
+    /// Whether another turn would find nothing to do, when all that came was read and nothing else happens.
+    pub fn is_at_rest(&self) -> bool {
+        self.calls.is_empty()
+            && self.catch_up.is_none()
+            && self.congested.is_none()
+            && self.pages.is_empty()
+            && self.waiting.is_empty()
+            && self.visits.is_none()
+            && !self.connection.has_work()
+            && self.session.poll_timeout().is_none_or(|due| self.armed.is_some_and(|armed| armed <= due))
     }
 
     /// Queues raw frames (pong, close).

@@ -38,7 +38,8 @@ impl Link {
     /// What writing has come to: whether output waits for the socket, and whether bytes that had stood in between went out.
     pub fn rests(&mut self, waits: bool, progress: bool) {
         self.progressed |= progress;
-        if waits != self.blocked {
+        let mut told = waits != self.blocked;
+        if told {
             self.blocked = waits;
             self.session.handle_sign(self.at, if waits { Sign::Blocked } else { Sign::Drained });
         }
@@ -47,8 +48,11 @@ impl Link {
         }
         if waits && self.take_accepted() {
             self.session.handle_sign(self.at, Sign::Accepted);
+            told = true;
         }
-        self.arm(self.at);
+        if told {
+            self.arm(self.at);
+        }
     }
 
     /// Whether the socket took bytes since this was last asked.

@@ -219,7 +219,7 @@ mod tests {
         let mut plain = full.clone();
         let Stored { message, .. } = &mut plain;
         (message.data, message.key, message.user) = (Data::Binary(vec![0, 255].into()), None, None);
-        (message.origin, message.tags) = (message.client, Arc::new([]));
+        (message.origin, message.tags) = (message.client, fanfare_protocol::Tags::default());
         (plain.expires_ms, plain.remembered) = (None, false);
         let mut hidden = full.clone();
         hidden.message.channel = ChannelName::internal("presence", "chat:1");
