@@ -94,6 +94,31 @@ describe("polling", () => {
     assert.equal(packets[at + 1], "bAQID", text);
   });
 
+  test("a POST of many packets is taken as fast as its answers are fetched", { timeout: 30_000 }, async () => {
+    const sid = await polling(hub.url);
+    await post(hub.url, sid, "40");
+    await (await get(hub.url, sid)).text();
+    const count = 2000;
+    const packets = Array.from({ length: count }, (_, n) => `42${n}["nonsense"]`);
+    let taken = false;
+    const pushed = post(hub.url, sid, packets.join("\u001e")).then((response) => {
+      taken = true;
+      return response.text();
+    });
+    await sleep(200);
+    assert.equal(taken, false, "not before there is room for its answers");
+    const answers = [];
+    while (answers.length < count) {
+      const text = await (await get(hub.url, sid)).text();
+      for (const packet of text.split("\u001e")) {
+        // The answer to a ping would wait for the POST under way: a client sends one at a time.
+        if (packet !== "2") answers.push(Number(/^43(\d+)\[/.exec(packet)[1]));
+      }
+    }
+    assert.equal(await pushed, "ok");
+    assert.deepEqual(answers, Array.from({ length: count }, (_, n) => n));
+  });
+
   test("overlapping GETs close the session: the first gets 1, the second 400", async () => {
     const sid = await polling(hub.url);
     const first = get(hub.url, sid);

@@ -203,6 +203,49 @@ test("without recovery there is no secret and nothing is appended", async () => 
   await plain.stop();
 });
 
+for (const busy of [1, 2]) {
+  const outcome = busy === 1 ? "goes on" : "is told that it may have missed something";
+  test(`the server is killed: a client of several channels, ${busy} of them busy, ${outcome}`, { timeout: 60_000 }, async () => {
+    let stored = await start(`
+      data = "data"
+      [socketio]
+      enabled = true
+      ping_interval = "200ms"
+      [namespaces.default]
+      history = { size = 100000 }
+      ack = "stored"
+      anonymous = ["subscribe", "publish", "history"]
+    `);
+    const socket = io(stored.url, {
+      transports: ["websocket"], forceNew: true, reconnectionDelay: 20, reconnectionDelayMax: 100,
+    });
+    const got = { a: [], b: [], c: [] };
+    for (const name of ["a", "b", "c"]) socket.on(name, (n) => got[name].push(n));
+    await event(socket, "connect");
+    for (const name of ["a", "b", "c"]) await ask(socket, "subscribe", `killed:${name}`);
+    const say = async (from, to, names) => {
+      for (let n = from; n < to; n++) for (const name of names) await publish(stored.url, `killed:${name}`, name, n);
+    };
+    await say(0, 20, ["a", "b", "c"]);
+    await until("all came", () => got.a.length === 20 && got.b.length === 20 && got.c.length === 20);
+    // The record of how far the client has come is written after a ping or two.
+    await sleep(700);
+    await say(20, 60, busy === 1 ? ["a"] : ["a", "b"]);
+    await until("more came", () => got.a.length === 60 && got.b.length === (busy === 1 ? 20 : 60));
+    const again = event(socket, "connect", 30_000);
+    await stored.kill();
+    stored = await stored.again();
+    await again;
+    assert.equal(socket.recovered, busy === 1);
+    await say(60, 80, ["a", "b"]);
+    if (busy === 1) await until("all came", () => got.a.length >= 80, 10_000);
+    assert.deepEqual(got.a, Array.from({ length: busy === 1 ? 80 : 60 }, (_, n) => n));
+    assert.deepEqual(got.c, Array.from({ length: 20 }, (_, n) => n));
+    socket.disconnect();
+    await stored.stop();
+  });
+}
+
 for (const how of ["terminate", "kill"]) {
   test(`the server is restarted (${how}): stored channels go on`, { timeout: 60_000 }, async () => {
     let stored = await start(`

@@ -22,6 +22,8 @@ pub enum Protocol {
     Pusher,
     /// Socket.IO 4 over WebSocket, with the events of a small server: `join`, `pub`, `m`.
     SocketIo,
+    /// Socket.IO 4 over WebSocket, with the words that a hub of Fanfare's has for it: `subscribe` and `publish`, answered by acknowledgements.
+    SocketIoHub,
     /// nchan: SSE or WebSocket at `/sub?id=NAME`, publishing by POST to `/pub?id=NAME`.
     Nchan,
 }
@@ -268,7 +270,7 @@ impl Settings {
         }
         let publishes = match self.protocol {
             Protocol::Fanfare => None,
-            Protocol::Plain | Protocol::SocketIo => Some(PublishOver::Ws),
+            Protocol::Plain | Protocol::SocketIo | Protocol::SocketIoHub => Some(PublishOver::Ws),
             Protocol::Pusher | Protocol::Nchan => Some(PublishOver::Http),
         };
         if publishes.is_some_and(|over| over != self.publish_over) {

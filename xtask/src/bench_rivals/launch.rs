@@ -129,7 +129,7 @@ fn hub(rivals: &Rivals, workers: u8, tls: bool) -> Result<PathBuf, String> {
         (_, false) => String::new(),
     };
     let text = format!(
-        "listen = \"127.0.0.1:0\"\nworkers = {workers}\n{tls}[limits]\nchannels_per_connection = 1000000\n\
+        "listen = \"127.0.0.1:0\"\nworkers = {workers}\n{tls}[socketio]\nenabled = true\n[limits]\nchannels_per_connection = 1000000\n\
          [namespaces.default]\nanonymous = [\"subscribe\", \"publish\", \"history\"]\n"
     );
     let path =

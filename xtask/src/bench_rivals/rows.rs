@@ -160,6 +160,8 @@ const STREAM: Entry = entry("Fanfare, NDJSON stream", Who::Fanfare(1), &["--tran
 const BUN: Entry = entry("Bun", Who::Bun, &[]);
 const WS: Entry = entry("ws", Who::Ws, &[]);
 const SOCKETIO: Entry = entry("Socket.IO", Who::SocketIo, &[]);
+const SOCKETIO_HUB: Entry =
+    entry("Fanfare, Socket.IO clients", Who::Fanfare(1), &["--protocol", "socketiohub"]);
 const NCHAN: Entry = entry("nchan, SSE", Who::Nchan, &[]);
 const SOCKUDO: Entry = entry("sockudo", Who::Sockudo, &[]);
 const EVERYBODY: &[Entry] = &[RAW, ONE, TWO, MSGPACK, SSE, STREAM, BUN, WS, SOCKETIO, NCHAN, SOCKUDO];
@@ -282,6 +284,39 @@ pub const ROWS: &[Row] = &[
             ("Fanfare, parked poll", Aim::UpTo(5.0)),
             ("Fanfare, TLS", Aim::UpTo(12.0)),
         ],
+        rounds: 2,
+        seconds: None,
+    },
+    Row {
+        name: "socketio",
+        title: "Socket.IO clients",
+        text: "1,000 clients of Socket.IO in one room, 128 bytes, one publication in flight: a hub, whose events end with their position so that clients can go on after an interruption, and the server of Node.js without recovery.",
+        args: &["-n", "1000", "--in-flight", "1"],
+        figure: Figure::Cpu,
+        entries: &[RAW, SOCKETIO_HUB, SOCKETIO],
+        aims: &[("Fanfare, Socket.IO clients", Aim::UpToTimes(0.25, "Socket.IO"))],
+        rounds: usize::MAX,
+        seconds: None,
+    },
+    Row {
+        name: "socketio_busy",
+        title: "Socket.IO clients, eight publications in flight",
+        text: "The same with eight in flight.",
+        args: &["-n", "1000", "--in-flight", "8"],
+        figure: Figure::Cpu,
+        entries: &[RAW, SOCKETIO_HUB, SOCKETIO],
+        aims: &[("Fanfare, Socket.IO clients", Aim::UpToTimes(0.25, "Socket.IO"))],
+        rounds: usize::MAX,
+        seconds: None,
+    },
+    Row {
+        name: "socketio_idle",
+        title: "Idle clients of Socket.IO",
+        text: "10,000 clients in one room in which nothing happens.",
+        args: &["-n", "10000", "--idle", "--settle", "2s"],
+        figure: Figure::Memory,
+        entries: &[RAW, SOCKETIO_HUB, SOCKETIO],
+        aims: &[("Fanfare, Socket.IO clients", Aim::UpToTimes(0.5, "Socket.IO"))],
         rounds: 2,
         seconds: None,
     },

@@ -93,7 +93,8 @@ pub fn of(settings: &Settings, names: Names) -> Box<dyn Adapter> {
         Protocol::Fanfare => Box::new(native::Native::new(settings, names)),
         Protocol::Plain => Box::new(plain::Plain::new(settings, names)),
         Protocol::Pusher => Box::new(pusher::Pusher::new(settings, names)),
-        Protocol::SocketIo => Box::new(socketio::SocketIo::new(names)),
+        Protocol::SocketIo => Box::new(socketio::SocketIo::new(names, false)),
+        Protocol::SocketIoHub => Box::new(socketio::SocketIo::new(names, true)),
         Protocol::Nchan => Box::new(nchan::Nchan::new(settings, names)),
     }
 }

@@ -60,7 +60,9 @@ proptest! {
     fn decoders_never_panic(text in nearly_packet(), bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
         let _ = packet::decode(&text, 10);
         let _ = engine::decode_text(&text);
-        let _ = engine::decode_payload(&text);
+        if let Ok(mut pushed) = engine::Pushed::read(text.clone()) {
+            while pushed.take().is_some() {}
+        }
         let _ = engine::Query::parse(Some(&text));
         let _ = msgpack::decode(&bytes);
         let _ = attachments::fill(&text, std::slice::from_ref(&bytes));
@@ -132,13 +134,13 @@ proptest! {
             }
         }
         let body = String::from_utf8(payload.into_bytes()).unwrap();
-        let read = engine::decode_payload(&body).unwrap();
-        prop_assert_eq!(read.len(), packets.len());
-        for (read, packet) in read.iter().zip(&packets) {
+        let mut pushed = engine::Pushed::read(body).unwrap();
+        for packet in &packets {
             match packet {
-                Ok(text) => prop_assert_eq!(read, &engine::Packet::Text(text)),
-                Err(bytes) => prop_assert_eq!(read, &engine::Packet::Binary(bytes.clone())),
+                Ok(text) => prop_assert_eq!(pushed.take(), Some(engine::Packet::Text(text))),
+                Err(bytes) => prop_assert_eq!(pushed.take(), Some(engine::Packet::Binary(bytes.clone()))),
             }
         }
+        prop_assert_eq!(pushed.take(), None);
     }
 }

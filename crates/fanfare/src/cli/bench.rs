@@ -130,6 +130,8 @@ enum ProtocolArg {
     Plain,
     Pusher,
     Socketio,
+    /// Socket.IO, with a hub's own words.
+    Socketiohub,
     Nchan,
 }
 
@@ -200,6 +202,7 @@ fn settings(args: &BenchArgs, server: Option<&Server>) -> Result<Settings, Failu
         ProtocolArg::Plain => Protocol::Plain,
         ProtocolArg::Pusher => Protocol::Pusher,
         ProtocolArg::Socketio => Protocol::SocketIo,
+        ProtocolArg::Socketiohub => Protocol::SocketIoHub,
         ProtocolArg::Nchan => Protocol::Nchan,
     };
     let publish_over = match (args.publish_over, protocol) {

@@ -165,7 +165,6 @@ impl Table for Config {
         v.table("demos", &mut self.demos, "Pages that show what the hub does.");
         v.table("socketio", &mut self.socketio, "Socket.IO clients, unchanged. What they may do is what the namespaces and their tokens say.");
         v.table("hooks", &mut self.hooks, "An application in another process that is asked about what clients do.");
-        v.table("socketio", &mut self.socketio, "Socket.IO clients, unchanged. What they may do is what the namespaces and their tokens say.");
         v.table("limits", &mut self.limits, "Everything that a stranger can make grow, and how far.");
         let base = Namespace::built_in(self.dev);
         v.map("namespaces", &mut self.namespaces, &base, "How the channels `NAME:...` are kept, and who may do what on them. Channels without a prefix, or with one that has no table, follow `[namespaces.default]`.");

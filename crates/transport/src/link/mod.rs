@@ -123,8 +123,12 @@ impl Link {
             seed: connection.id,
             version: node.version,
         };
-        let asker = parts
-            .map(|request| Asker { identity: caller.identity, client: caller.client, request, peer: None });
+        let asker = parts.map(|request| Asker {
+            identity: caller.identity,
+            client: caller.client,
+            request,
+            peer: None,
+        });
         let asker = asker.map(Box::new);
         let at = now();
         let mut link = Self {

@@ -22,8 +22,6 @@ use super::{
 
 /// Events of the server's that one client may leave unanswered.
 pub(super) const UNANSWERED: usize = 1024;
-/// How often the log is told at most how far a client has come, while what it reads stays the same.
-const AFRESH: Duration = Duration::from_secs(10);
 /// How often those who did not come back are forgotten.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -187,11 +185,11 @@ impl Core {
     }
 
     /// Whether the log is to be told what has changed of the client since this was last asked: of what it reads at once, of how far it has
-    /// come now and then. Nothing is told of clients that read nothing.
-    pub fn take_stale(&self) -> bool {
+    /// come not more often than this. Nothing is told of clients that read nothing.
+    pub fn take_stale(&self, afresh: Duration) -> bool {
         let mut kept = self.kept.lock();
         let stale = std::mem::take(&mut kept.is_stale)
-            || (kept.told_at.is_some_and(|at| at.elapsed() > AFRESH) && kept.ring.lock().is_worth_saving());
+            || (kept.told_at.is_some_and(|at| at.elapsed() >= afresh) && kept.ring.lock().is_worth_saving());
         let reads = !(kept.joined.is_empty() && kept.subscribed.is_empty());
         let tell = stale && (kept.is_recorded || reads);
         if tell {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use fanfare_dialect_socketio::engine::{
-    Beat, Fault, Heartbeat, Packet, Payload, decode_payload, decode_text, open_packet,
+    Beat, Fault, Heartbeat, Packet, Payload, Pushed, decode_text, open_packet,
 };
 use fanfare_protocol::{Code, Problem};
 use fanfare_websocket::frame::{self, Opcode};
@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     /// The session's own packets, as frames: before all others.
     out: Vec<u8>,
     out_at: usize,
+    /// What is left of a POST: it is taken as fast as there is room for what it causes.
+    pushed: Option<Pushed>,
     /// A WebSocket is taking over.
     probed: bool,
     /// It ends: nothing but its last packets goes out.
@@ -111,6 +113,7 @@ impl Engine {
             timer: Box::pin(sleep_until(begun)),
             out: Vec::new(),
             out_at: 0,
+            pushed: None,
             probed: false,
             ending: false,
         }
@@ -234,7 +237,7 @@ impl Engine {
     fn told(&mut self, told: Told) {
         match told {
             Told::Get(reply) => self.get(reply),
-            Told::Post(body, reply) => self.post(&body, reply),
+            Told::Post(body, reply) => self.post(body, reply),
             Told::Fault => self.over(End::Lost),
             Told::Probe => {
                 self.probed = true;
@@ -286,21 +289,31 @@ impl Engine {
         }
     }
 
-    fn post(&mut self, body: &str, reply: oneshot::Sender<Reply>) {
+    fn post(&mut self, body: String, reply: oneshot::Sender<Reply>) {
         let Carrier::Polling(_, post) = &mut self.carrier else {
             let _ = reply.send(Reply::Refused(Fault::BadRequest));
             return;
         };
-        let Ok(packets) = decode_payload(body) else {
+        let Ok(pushed) = Pushed::read(body) else {
             let _ = reply.send(Reply::Refused(Fault::BadRequest));
             return self.over(End::Lost);
         };
         *post = Some(reply);
+        self.pushed = Some(pushed);
         if let Upper::Spaces(spaces) = &mut self.upper {
             spaces.received();
         }
-        for packet in packets {
-            if let Err(why) = self.packet(packet) {
+        self.take_pushed();
+    }
+
+    /// Takes packets of a POST while there is room for what they cause.
+    fn take_pushed(&mut self) {
+        while !self.ending && self.has_room() {
+            let Some(mut pushed) = self.pushed.take() else { return };
+            let Some(packet) = pushed.take() else { return };
+            let done = self.packet(packet);
+            self.pushed = Some(pushed);
+            if let Err(why) = done {
                 if let (End::Client, Carrier::Polling(_, post)) = (why, &mut self.carrier) {
                     // It says goodbye: taken.
                     let _ = post.take().map(|post| post.send(Reply::Taken));
@@ -313,8 +326,9 @@ impl Engine {
     fn beat(&mut self, cx: &mut Context<'_>) {
         let now = self.now();
         // Namespaces end by themselves when they take nothing for too long; a session of another kind must not wait for ever.
-        let blocked = matches!(&self.carrier, Carrier::WebSocket(socket) if socket.waits)
-            && matches!(self.upper, Upper::Spaces(_));
+        let waits = matches!(&self.carrier, Carrier::WebSocket(socket) if socket.waits);
+        // A client that is not read, because of the answers that it does not fetch or because its channel waits, cannot be heard.
+        let blocked = (waits || !self.wants_input()) && matches!(self.upper, Upper::Spaces(_));
         if self.out.len() - self.out_at > OWN_BYTES {
             return self.over(End::Lost);
         }
@@ -345,6 +359,11 @@ impl Engine {
     }
 
     fn wants_input(&self) -> bool {
+        self.pushed.is_none() && self.has_room()
+    }
+
+    /// Whether there is room for what another packet causes.
+    fn has_room(&self) -> bool {
         let room = self.out.len() - self.out_at < self.node.rules.transport().control_bytes;
         room && match &self.upper {
             Upper::Spaces(spaces) => spaces.wants_input(),
@@ -361,6 +380,10 @@ impl Engine {
             return;
         }
         self.beat(cx);
+        self.take_pushed();
+        if self.ending {
+            return;
+        }
         if let Upper::Spaces(spaces) = &mut self.upper {
             let driven = spaces.drive(cx);
             self.out.append(&mut spaces.out);

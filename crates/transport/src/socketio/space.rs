@@ -94,8 +94,8 @@ pub(super) struct Ground {
     pub mux: Arc<Mux>,
     pub parts: Arc<Parts>,
     pub parser: Parser,
-    /// The log outlives the process, and what it says of clients with it.
-    pub outlives: bool,
+    /// The log outlives the process, and what it says of clients with it: it is told so often how far they have come.
+    pub afresh: Option<Duration>,
     /// What is to be done to the client once it is in.
     pub then: Option<Afterwards>,
 }
@@ -487,7 +487,10 @@ impl Space {
         for lane in &mut self.lanes {
             lane.link.drive(cx);
         }
-        if self.ground.outlives && self.core.pid.is_some() && self.core.take_stale() {
+        if let Some(afresh) = self.ground.afresh
+            && self.core.pid.is_some()
+            && self.core.take_stale(afresh)
+        {
             record::write(&self.ground.node.hub, &self.core, false);
         }
         self.lanes.iter().find_map(|lane| lane.watch.over.lock().take())

@@ -173,7 +173,7 @@ impl Spaces {
             mux: self.mux.clone(),
             parts: self.parts.clone(),
             parser: self.parser(),
-            outlives: self.settings.outlives,
+            afresh: self.settings.outlives.then(|| Duration::from_millis(self.settings.ping_interval_ms)),
             then,
         });
         // Else another connection of the client has come meanwhile.

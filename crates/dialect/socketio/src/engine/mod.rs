@@ -9,4 +9,4 @@ pub use fault::Fault;
 pub use handshake::{Query, Transport, open_packet};
 pub use heartbeat::{Beat, Heartbeat};
 pub use packet::{Malformed, Packet, decode_text};
-pub use payload::{Payload, SEPARATOR, decode_payload};
+pub use payload::{Payload, Pushed, SEPARATOR};

@@ -15,17 +15,41 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Reads the body of a POST.
-///
-/// # Errors
-/// One of its packets is none: then none of them is to be acted on.
-pub fn decode_payload(body: &str) -> Result<Vec<Packet<'_>>, Malformed> {
-    body.split(char::from(SEPARATOR))
-        .map(|part| match part.strip_prefix('b') {
-            Some(encoded) => BASE64.decode(encoded).map(Packet::Binary).map_err(|_| Malformed),
-            None => decode_text(part),
-        })
-        .collect()
+fn decode_part(part: &str) -> Result<Packet<'_>, Malformed> {
+    match part.strip_prefix('b') {
+        Some(encoded) => BASE64.decode(encoded).map(Packet::Binary).map_err(|_| Malformed),
+        None => decode_text(part),
+    }
+}
+
+/// The body of a POST whose packets are taken one by one, when there is room for what they cause.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    body: String,
+    at: usize,
+}
+
+impl Pushed {
+    /// Looks at all of it.
+    ///
+    /// # Errors
+    /// One of its packets is none: then none of them is to be acted on.
+    pub fn read(body: String) -> Result<Self, Malformed> {
+        body.split(char::from(SEPARATOR)).try_for_each(|part| decode_part(part).map(drop))?;
+        Ok(Self { body, at: 0 })
+    }
+
+    /// The next packet.
+    pub fn take(&mut self) -> Option<Packet<'_>> {
+        let rest = self.body.get(self.at..)?;
+        let (part, step) = match rest.split_once(char::from(SEPARATOR)) {
+            Some((part, _)) => (part, part.len() + 1),
+            // Behind the end there is nothing.
+            None => (rest, rest.len() + 1),
+        };
+        self.at += step;
+        decode_part(part).ok()
+    }
 }
 
 /// The body of the answer to a GET, as it grows.
@@ -80,17 +104,21 @@ mod tests {
         payload.text("4€".as_bytes());
         let body = String::from_utf8(payload.into_bytes()).unwrap();
         assert_eq!(body, "4hello\u{1e}bAQIDBA==\u{1e}4€");
-        assert_eq!(
-            decode_payload(&body).unwrap(),
-            [Packet::Text("hello"), Packet::Binary(vec![1, 2, 3, 4]), Packet::Text("€")]
-        );
+        let mut pushed = Pushed::read(body).unwrap();
+        assert_eq!(pushed.take(), Some(Packet::Text("hello")));
+        assert_eq!(pushed.take(), Some(Packet::Binary(vec![1, 2, 3, 4])));
+        assert_eq!(pushed.take(), Some(Packet::Text("€")));
+        assert_eq!(pushed.take(), None);
+        assert_eq!(pushed.take(), None);
     }
 
     #[test]
     fn one_bad_packet_spoils_the_payload() {
         for bad in ["", "abc", "4a\u{1e}", "\u{1e}4a", "4a\u{1e}x", "b***", "bAQ=A"] {
-            assert_eq!(decode_payload(bad), Err(Malformed), "{bad:?}");
+            assert!(Pushed::read(bad.into()).is_err(), "{bad:?}");
         }
-        assert_eq!(decode_payload("bAQIDBA").unwrap(), [Packet::Binary(vec![1, 2, 3, 4])]);
+        let mut unpadded = Pushed::read("bAQIDBA".into()).unwrap();
+        assert_eq!(unpadded.take(), Some(Packet::Binary(vec![1, 2, 3, 4])));
+        assert_eq!(unpadded.take(), None);
     }
 }
