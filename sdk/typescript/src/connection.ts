@@ -183,12 +183,15 @@ export function makeConnection(core: Core): Connection {
           meter._log('try failed', `${name}: ${error.message}`);
           if (others.length && (unfit || error.code === 'network' || error.code === 'unsupported'))
             open(others, token, follow);
-          else if (it._link) planUpgrade();
-          else failed(error);
+          else if (it._link) {
+            for (const channel of core._all()) channel._subscription._join(it._link);
+            planUpgrade();
+          } else failed(error);
         },
       },
     ));
-    for (const channel of core._all()) channel._subscription._subscribe(link);
+    // What is subscribed goes there at once, for that proves a stream. A WebSocket proves itself, and need not stop what comes meanwhile.
+    if (!it._link || name !== 'ws') for (const channel of core._all()) channel._subscription._subscribe(link);
   };
 
   const up = (link: Link, welcome: Frame) => {

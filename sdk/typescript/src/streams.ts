@@ -75,9 +75,10 @@ export const readSse: Read = ({ _context, _works, _frame, _refuse, _end }, group
     const parse = sseParser();
     for (;;) {
       const { done, value } = await bytes.read();
+      if (signal.aborted) return;
       if (done) throw core._error('network', 'the connection was closed');
       core._meter._counts.bytes.received += value.length;
-      if (!signal.aborted) watch(SILENCE);
+      watch(SILENCE);
       _works();
       for (const { _event, _data } of parse(decoder.decode(value, { stream: true }))) {
         if (signal.aborted) return;

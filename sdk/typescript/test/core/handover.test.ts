@@ -57,3 +57,39 @@ describe('from one transport to another', () => {
     },
   );
 });
+
+describe('a better transport that still does not work', () => {
+  it.each([
+    ['refuse', ['ws'], 'sse'],
+    ['mute', ['ws'], 'sse'],
+    ['refuse', ['ws', 'sse'], 'longpoll'],
+    ['mute', ['ws', 'sse'], 'longpoll'],
+  ] as ['refuse' | 'mute', FakeTransport[], string][])(
+    '%s %j: what comes over %s goes on while it is tried and afterwards',
+    async (how, bad, transport) => {
+      const hub = new FakeHub({ latency: 5 });
+      hub[how](...bad);
+      const client = createClient(hub.url, hub.options());
+      const room = client.channel('room');
+      const got: unknown[] = [];
+      const sent: number[] = [];
+      room.subscribe(m => got.push(m.data));
+      await hub.until(() => room.state.value.state === 'live');
+      const tried = () => client.debug().events.filter(({ what }) => what === 'try failed').length;
+      const before = tried();
+      for (let n = 1; n <= 120; n++) {
+        hub.publish('room', 'n', n);
+        sent.push(n);
+        await hub.advance(1000);
+        // Finding out that a stream is mute takes 3 s.
+        expect(got.length).toBeGreaterThan(n - 5);
+      }
+      await hub.advance(5000);
+      expect(got).toEqual(sent);
+      expect(client.status.value).toMatchObject({ state: 'connected', transport, stale: false });
+      expect(tried()).toBeGreaterThan(before + 1);
+      expect(client.metrics().reconnects).toBe(0);
+      await client.close();
+    },
+  );
+});
