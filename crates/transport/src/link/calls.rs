@@ -225,7 +225,7 @@ impl Link {
             return;
         }
         let Waiting { ticket, publish, author } = waiting;
-        match self.append(at, publish, author) {
+        match self.append(at, *publish, author) {
             Ok(result) => self.session.handle_hub(at, HubEvent::Published(ticket, result)),
             Err(appending) => self.answer_later(at, ticket, appending),
         }
@@ -238,7 +238,7 @@ impl Link {
             let ticket = self.session.await_published(reference);
             return self.publish(at, Waiting { ticket, publish, author });
         }
-        match self.append(at, publish, author) {
+        match self.append(at, *publish, author) {
             Ok(result) => {
                 if let Some(event) = Session::answer(reference, result) {
                     self.send(event);
@@ -255,12 +255,12 @@ impl Link {
     fn append(
         &mut self,
         at: Now,
-        publish: Box<Publish>,
+        publish: Publish,
         author: Author,
     ) -> Result<Result<Published, Problem>, Appending> {
         let hub = &self.node.hub;
         let channel = publish.channel.clone();
-        let answer = hub.publish(append(*publish, author, at.unix_ms)).now();
+        let answer = hub.publish(append(publish, author, at.unix_ms)).now();
         if answer.is_ok() {
             hub.counters().publish_us.record(at.mono.elapsed().as_micros() as u64);
         }
