@@ -6,6 +6,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use crate::{
     connection::Connection,
+    lockstep::Lockstep,
     place::Place,
     reader::ReaderKey,
     readers::Rejoined,
@@ -38,6 +39,8 @@ pub struct ChannelState {
     pub early: Vec<Arc<Message>>,
     /// Everyone who is stepped.
     pub shards: Vec<Arc<Shard>>,
+    /// Which of them are being written to.
+    pub lockstep: Lockstep,
     /// Members, on hidden channels.
     pub roster: Option<Box<Roster>>,
     /// Polls and in-process subscriptions that count on deliveries.
@@ -85,6 +88,7 @@ impl Channel {
             tail: None,
             early: Vec::new(),
             shards: Vec::new(),
+            lockstep: Lockstep::default(),
             roster: None,
             watchers: 0,
             joining: 0,

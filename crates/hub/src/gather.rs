@@ -2,7 +2,12 @@
 //! reader, also where another core would have begun with the first message of it.
 use std::{cell::RefCell, sync::Arc};
 
-use crate::{hub::Hub, round::Round};
+use tokio::time::Instant;
+
+use crate::{
+    hub::Hub,
+    round::{Round, TURN},
+};
 
 thread_local! {
     /// Rounds to be spawned when the thread is done, and whose hub's they are.
@@ -55,8 +60,19 @@ impl Drop for Gathering {
         if self.nested {
             return;
         }
-        let waiting = WAITING.take();
-        for round in waiting.into_iter().flat_map(|(_, rounds)| rounds) {
+        let Some((_, rounds)) = WAITING.take() else { return };
+        if rounds.is_empty() {
+            return;
+        }
+        let (now, mut budget) = (Instant::now(), TURN);
+        for mut round in rounds {
+            // A handful of writes costs less than a task for them.
+            if let Some(readers) = round.light(now).filter(|readers| *readers <= budget) {
+                budget -= readers;
+                if round.turn().is_ready() {
+                    continue;
+                }
+            }
             (self.hub.spawn)(round);
         }
     }

@@ -15,6 +15,7 @@ mod fallen;
 mod form;
 mod gather;
 mod hub;
+mod lockstep;
 mod maintain;
 mod newest;
 mod page;

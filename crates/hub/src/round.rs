@@ -3,7 +3,8 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -25,6 +26,11 @@ use crate::{
 /// Writes before a round goes to the back of the queue: about 250 microseconds.
 pub const TURN: usize = 64;
 
+/// Readers of a shard at most whose round need not wait for a task of its own.
+const LIGHT: usize = 16;
+/// A shard that began no round for so long is not one that more could be gathered for.
+const SELDOM: Duration = Duration::from_millis(1);
+
 /// One segment on its way through a shard.
 struct Part {
     segment: Arc<Segment>,
@@ -32,6 +38,8 @@ struct Part {
     next: usize,
     unix_ms: u64,
     begun: Instant,
+    /// The channel's other shards wait for its end.
+    in_step: bool,
 }
 
 /// A tick of a paced shard: the newest of every key, in as many segments as it takes.
@@ -64,7 +72,19 @@ enum Next {
     Lost(Arc<[Entry]>),
     /// The tick has taken everything up to its end.
     TickOver,
+    /// Other shards of the channel still write what this one has written.
+    Wait,
     AtHead,
+}
+
+/// Why a round stops for now.
+enum Stop {
+    /// Others have their turn, or a window is open.
+    Turn,
+    /// Until the channel's other shards have ended.
+    Wait,
+    /// There is nothing more.
+    Rest,
 }
 
 /// What is left of a shard's log to write.
@@ -72,6 +92,7 @@ enum Found {
     Segment(Arc<Segment>),
     Lost,
     TickOver,
+    Wait,
     Nothing,
 }
 
@@ -82,11 +103,25 @@ impl Round {
         Self { channel, shard, counters, part: None, first: true, tick: None, windows }
     }
 
-    /// Takes the next segment and moves the shard's position past it, in one step under channel and shard lock.
-    fn next(&mut self) -> Next {
+    /// How many readers it has, where those are so few, and were written to so long ago, that nothing is gained by waiting.
+    pub(crate) fn light(&self, now: Instant) -> Option<usize> {
+        if self.shard.kind != Kind::Messages || self.shard.pace != Pace::Live {
+            return None;
+        }
+        let state = self.shard.state.lock();
+        let seldom = state.begun.is_none_or(|begun| now.duration_since(begun) >= SELDOM);
+        Some(state.len()).filter(|readers| seldom && *readers <= LIGHT)
+    }
+
+    /// Takes the next segment and moves the shard's position past it, in one step under channel and shard lock. Whoever has to wait is woken
+    /// through `waker`.
+    fn next(&mut self, waker: Option<&Waker>) -> Next {
         let mut channel = self.channel.lock();
         let Some(held) = channel.tail.as_ref().map(|tail| tail.held() as isize) else { return Next::AtHead };
         let next = next_of(&mut channel, &self.shard, &mut self.tick);
+        if let (Next::Wait, Some(waker)) = (&next, waker) {
+            channel.lockstep.wait(waker);
+        }
         if self.shard.window().is_some() && channel.is_newest_worth_pruning() {
             channel.prune_newest();
         }
@@ -130,12 +165,20 @@ impl Round {
         self.counters.rounds.inc();
         self.counters.round_messages.record(part.segment.index.len() as u64);
         self.counters.round_us.record(part.begun.elapsed().as_micros() as u64);
-        self.part = None;
+        self.end_part();
         self.channel.room.notify_waiters();
         if self.tick.as_ref().is_some_and(|tick| tick.until.is_none()) {
             self.end_tick();
         }
         true
+    }
+
+    /// The channel's other shards need not wait for this one any more.
+    fn end_part(&mut self) {
+        if self.part.take().is_some_and(|part| part.in_step) {
+            let waiting = self.channel.lock().lockstep.end();
+            waiting.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// A delivery opens a window. Where only readers with open windows of their own were left out, the next tick is theirs.
@@ -161,14 +204,17 @@ impl Round {
     }
 
     /// One turn of writes: what the task's poll does, and what a test or a model checker steps by hand. Pending means "again later": for a
-    /// paced shard whose part is written, when its window is over.
+    /// paced shard whose part is written, when its window is over; for one that has to wait for other shards, when they have ended.
     pub fn turn(&mut self) -> Poll<()> {
         if self.is_between_ticks()
             && let Some(windows) = &mut self.windows
         {
             windows.end_all(&self.shard);
         }
-        self.go_on()
+        match self.go_on(None) {
+            Stop::Rest => Poll::Ready(()),
+            Stop::Turn | Stop::Wait => Poll::Pending,
+        }
     }
 
     fn is_between_ticks(&self) -> bool {
@@ -176,13 +222,13 @@ impl Round {
     }
 
     /// Writes for a turn, or up to the end of a tick.
-    fn go_on(&mut self) -> Poll<()> {
+    fn go_on(&mut self, waker: Option<&Waker>) -> Stop {
         let mut budget = TURN;
         loop {
             if !self.step(&mut budget) || self.windows.as_ref().is_some_and(|windows| windows.is_open()) {
-                return Poll::Pending;
+                return Stop::Turn;
             }
-            match self.next() {
+            match self.next(waker) {
                 Next::Segment(part) => self.part = Some(part),
                 Next::Lost(readers) => {
                     let now = Instant::now();
@@ -196,6 +242,7 @@ impl Round {
                     self.end_tick();
                 }
                 Next::TickOver => self.end_tick(),
+                Next::Wait => return Stop::Wait,
                 Next::AtHead => {
                     // A window that nobody but its own reader waits for ends by itself.
                     if let Some(windows) = &mut self.windows {
@@ -204,11 +251,11 @@ impl Round {
                         let own = windows.first_owed();
                         if let Some(ends) = served.map(|window| Instant::now() + window).or(own) {
                             windows.open(ends);
-                            return Poll::Pending;
+                            return Stop::Turn;
                         }
                     }
                     if self.rest() {
-                        return Poll::Ready(());
+                        return Stop::Rest;
                     }
                 }
             }
@@ -224,6 +271,7 @@ fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>) -
     let (head, weight) = (tail.head(), tail.weight());
     let found = match (shard.kind, shard.pace) {
         _ if state.at >= head && tick.is_none() => Found::Nothing,
+        (Kind::Messages, Pace::Live) if !channel.lockstep.may_begin(state.rounds) => Found::Wait,
         (Kind::Messages, Pace::Live) => match tail.read_one(shard.form, state.at) {
             Ok(None) => Found::Nothing,
             Ok(Some(segment)) => Found::Segment(segment),
@@ -276,18 +324,31 @@ fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>) -
             state.at = segment.to;
             state.weight = segment.weight_to;
             let (readers, begun) = (state.readers(), Instant::now());
-            Next::Segment(Part { segment, readers, next: 0, unix_ms: unix_ms(), begun })
+            state.begun = Some(begun);
+            // A shard that is the only one has nobody to keep step with; paced ones have windows.
+            let in_step = shard.pace == Pace::Live && channel.shards.len() > 1;
+            if in_step {
+                state.rounds = channel.lockstep.begin();
+            }
+            Next::Segment(Part { segment, readers, next: 0, unix_ms: unix_ms(), begun, in_step })
         }
         Found::Lost => {
             state.stand(head, weight);
             Next::Lost(state.readers())
         }
         Found::TickOver => Next::TickOver,
+        Found::Wait => Next::Wait,
         Found::Nothing => {
             // Where the position was before the head, nothing but ephemeral messages that are gone was left.
             state.stand(head.max(state.at), weight);
             Next::AtHead
         }
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        self.end_part();
     }
 }
 
@@ -307,12 +368,14 @@ impl Future for Round {
             {
                 return Poll::Pending;
             }
-            if me.go_on().is_ready() {
-                return Poll::Ready(());
-            }
-            if !me.is_between_ticks() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            match me.go_on(Some(cx.waker())) {
+                Stop::Rest => return Poll::Ready(()),
+                Stop::Wait => return Poll::Pending,
+                Stop::Turn if me.is_between_ticks() => {}
+                Stop::Turn => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
         }
     }

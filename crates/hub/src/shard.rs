@@ -55,6 +55,10 @@ pub struct ShardState {
     pub at: Place,
     /// The channel's running weight at `at`.
     pub weight: u64,
+    /// The last rounds that it took part in with the channel's other shards.
+    pub rounds: u64,
+    /// When it last began one.
+    pub begun: Option<Instant>,
     /// Where the last two ticks of a paced shard began, the older first: nobody in it that keeps up stands further back.
     pub ticks: [Place; 2],
     /// Readers of a paced shard that a tick passed by while they read by themselves, and when their own window ends: the round looks after them.
@@ -71,6 +75,8 @@ impl Shard {
         let state = Mutex::new(ShardState {
             at,
             weight,
+            rounds: 0,
+            begun: None,
             ticks: [at; 2],
             owed: Vec::new(),
             readers: Vec::new(),

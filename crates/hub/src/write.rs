@@ -51,7 +51,9 @@ impl Connection {
         if let Some(until) = reader.paced.as_ref().and_then(|paced| paced.busy_until(begun)) {
             return Given::Later(until);
         }
-        let clear = out.control.is_empty() && !out.blocked && unix_ms < out.expires.min(reader.until);
+        // Control frames that wait for their driver go ahead of the data in the same write, where they are not long.
+        let short = out.control.len() - out.control_at <= JOINED;
+        let clear = short && !out.blocked && unix_ms < out.expires.min(reader.until);
         // What changed among members is told in one piece: a reader that joined inside it asks the roster for its own.
         let inside = reader.kind == Kind::Members && cursor > segment.from;
         let blocked = out.blocked;
@@ -98,6 +100,9 @@ impl Connection {
         }
     }
 }
+
+/// Bytes of control frames that a round takes along at most: they are copied.
+const JOINED: usize = 4 << 10;
 
 /// What a round did for a reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,17 +158,15 @@ impl Out {
         cut: impl FnOnce(usize) -> (Place, usize),
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> Result<(), Stop> {
-        debug_assert!(self.control.is_empty(), "data was written before control frames");
-        let taken = if bytes.is_empty() {
-            0
-        } else {
-            match write(bytes) {
-                Ok(0) => return Err(Stop::Dead),
-                Ok(n) => n,
-                Err(error) => return Err(self.stopped(&error)),
+        let taken = match self.put_behind_control(bytes, &mut write) {
+            Ok(Some(taken)) => taken,
+            // What was not begun is read again.
+            Ok(None) => {
+                self.blocked = true;
+                return Err(Stop::Full);
             }
+            Err(stop) => return Err(stop),
         };
-        self.accepted |= taken > 0;
         if taken == bytes.len() {
             self.advance(key, to);
             return Ok(());
@@ -177,6 +180,34 @@ impl Out {
         self.blocked = true;
         self.advance(key, place);
         Err(Stop::Full)
+    }
+
+    /// Control frames that wait, and data behind them. How much of the data was taken; none when nothing was that should have been.
+    fn put_behind_control(
+        &mut self,
+        bytes: &[u8],
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> Result<Option<usize>, Stop> {
+        if bytes.is_empty() {
+            return Ok(Some(0));
+        }
+        let waiting = self.control.get(self.control_at..).unwrap_or_default();
+        let ahead = waiting.len();
+        let joined = (ahead > 0).then(|| [waiting, bytes].concat());
+        let taken = match write(joined.as_deref().unwrap_or(bytes)) {
+            Ok(0) => return Err(Stop::Dead),
+            Ok(taken) => taken,
+            Err(error) => return Err(self.stopped(&error)),
+        };
+        self.accepted = true;
+        if taken < ahead {
+            self.control_at += taken;
+            return Ok(None);
+        }
+        if ahead > 0 {
+            (self.control, self.control_at) = (Vec::new(), 0);
+        }
+        Ok(Some(taken - ahead).filter(|taken| *taken > 0))
     }
 
     fn advance(&mut self, key: ReaderKey, to: Place) {
