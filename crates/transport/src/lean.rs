@@ -1,5 +1,5 @@
-//! The first request of a TCP or TLS connection: WebSocket, SSE and stream go to lean drivers, all else to an HTTP server through a
-//! [`Rewind`]. An HTTP server's buffers alone cost more than an idle connection may.
+//! The first requests of a TCP or TLS connection: WebSocket, SSE and stream go to lean drivers, polls are answered one by one, and with the first
+//! of any other kind the connection goes to an HTTP server through a [`Rewind`]. An HTTP server's buffers alone cost more than an idle connection may.
 use std::{io, sync::Arc, time::Duration};
 
 use fanfare_protocol::Problem;
@@ -37,8 +37,20 @@ const LEAN_HEAD: usize = 16 << 10;
 pub enum Accepted<S> {
     /// Its own task, from now on (or nobody: it has ended).
     Taken,
+    /// A poll, to be answered; another request may follow it.
+    Poll(Box<Asked<S>>),
     /// An HTTP server.
     Http(Rewind<S>),
+}
+
+/// A request without a body on a connection that no HTTP server holds.
+pub struct Asked<S> {
+    /// Where the answer goes.
+    pub stream: S,
+    /// What is asked.
+    pub parts: Parts,
+    /// What the client sent behind it.
+    pub early: Vec<u8>,
 }
 
 /// What a listener accepts: a TCP socket, or TLS over one with its handshake done.
@@ -77,10 +89,14 @@ impl Lean for TlsStream<TcpStream> {
     }
 }
 
-/// Reads the first request's head and serves what is lean.
-pub async fn accept<S: Lean>(node: &Arc<Node>, mut stream: S) -> Accepted<S> {
-    let limit = Duration::from_millis(node.rules.transport().handshake_ms);
-    let Ok(Some((head, parsed))) = timeout(limit, read_head(&mut stream)).await else {
+/// Reads a request's head, of which `early` was read already, and serves what is lean; `within` is how long the head may take.
+pub async fn accept<S: Lean>(
+    node: &Arc<Node>,
+    mut stream: S,
+    early: Vec<u8>,
+    within: Duration,
+) -> Accepted<S> {
+    let Ok(Some((head, parsed))) = timeout(within, read_head(&mut stream, early)).await else {
         return Accepted::Taken;
     };
     let Some((mut parts, length)) = parsed else { return Accepted::Http(Rewind::new(stream, head)) };
@@ -91,6 +107,9 @@ pub async fn accept<S: Lean>(node: &Arc<Node>, mut stream: S) -> Accepted<S> {
         }
         socketio_websocket(&service, &parts, stream, &early(&head)).await;
         return Accepted::Taken;
+    }
+    if is_poll(&parts) {
+        return Accepted::Poll(Box::new(Asked { stream, parts, early: early(&head) }));
     }
     let Some(transport) = lean_transport(&parts) else { return Accepted::Http(Rewind::new(stream, head)) };
     if S::SECURE {
@@ -163,13 +182,17 @@ async fn socketio_websocket<S: Lean>(service: &Service, parts: &Parts, mut strea
 type Head = (Vec<u8>, Option<(Parts, usize)>);
 
 /// None when the client went away first.
-async fn read_head(stream: &mut impl Lean) -> Option<Head> {
-    let mut head = Vec::with_capacity(1024);
+async fn read_head(stream: &mut impl Lean, mut head: Vec<u8>) -> Option<Head> {
     let mut end = HeadEnd::default();
+    let mut read = !head.is_empty();
     loop {
-        if stream.read_buf(&mut head).await.ok()? == 0 {
-            return if head.is_empty() { None } else { Some((head, None)) };
+        if !read {
+            head.reserve(1024);
+            if stream.read_buf(&mut head).await.ok()? == 0 {
+                return if head.is_empty() { None } else { Some((head, None)) };
+            }
         }
+        read = false;
         // Cheaply turns away what is no GET before the whole head is there (uploads, HTTP/2).
         let beginning = head.get(..head.len().min(GET.len())).unwrap_or_default();
         if !GET.starts_with(beginning) {
@@ -212,11 +235,21 @@ fn build(parsed: &httparse::Request<'_, '_>) -> Option<Parts> {
 /// told that it may read the answer.
 fn lean_transport(parts: &Parts) -> Option<Transport> {
     let transport = Transport::of_path(parts.uri.path())?;
+    let cross = transport != Transport::WebSocket && parts.headers.contains_key(header::ORIGIN);
+    (is_plain(parts) && !cross).then_some(transport)
+}
+
+/// A poll that needs nothing of HTTP but an answer.
+fn is_poll(parts: &Parts) -> bool {
+    let asks_more = [header::EXPECT, header::UPGRADE].iter().any(|name| parts.headers.contains_key(name));
+    parts.uri.path() == "/v1/poll" && is_plain(parts) && !asks_more
+}
+
+/// A GET without a body that says once where it goes.
+fn is_plain(parts: &Parts) -> bool {
     let has_body = parts.headers.contains_key(header::TRANSFER_ENCODING)
         || parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    let cross = transport != Transport::WebSocket && parts.headers.contains_key(header::ORIGIN);
-    let host_once = parts.headers.get_all(header::HOST).iter().count() == 1;
-    (parts.method == Method::GET && !has_body && !cross && host_once).then_some(transport)
+    parts.method == Method::GET && !has_body && parts.headers.get_all(header::HOST).iter().count() == 1
 }
 
 /// The head of the answer. SSE and streams end with the connection, so they need no chunks.

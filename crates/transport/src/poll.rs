@@ -1,5 +1,5 @@
 //! Short and long polls: a cursor that the client carries.
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -39,8 +39,34 @@ struct Poll {
     newest_ms: u64,
 }
 
-/// `GET /v1/poll`.
-pub(crate) async fn poll(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Refusal> {
+/// `GET /v1/poll`. What is returned holds nothing of the request that the answer does not need: it may wait for a minute.
+pub(crate) fn poll(
+    State(node): State<Arc<Node>>,
+    request: Request,
+) -> impl Future<Output = Result<Response, Refusal>> + Send + use<> {
+    let understood = Box::pin(understand(node.clone(), request));
+    async move {
+        let asked = understood.await?;
+        let Asked { caller, request, known } = &*asked;
+        // Numbered as a connection, so that the membership it holds is told apart from others'.
+        let held = Held::new(&node, caller);
+        let answered = answer(&node, request, caller, known.as_deref()).await;
+        drop(held);
+        let poll = answered?;
+        Ok(respond(&node, request, caller, &poll, known.as_deref()))
+    }
+}
+
+/// A poll as it was asked for.
+struct Asked {
+    caller: Caller,
+    request: SubscribeRequest,
+    /// The cursors that the client has answers for.
+    known: Option<Vec<String>>,
+}
+
+/// Who asks, for what, and whether it may. What is done before a poll waits is boxed, here and below, so that nothing of it is held meanwhile.
+async fn understand(node: Arc<Node>, request: Request) -> Result<Box<Asked>, Problem> {
     let (parts, _) = request.into_parts();
     let caller = access::caller(&node, &parts).await?;
     let mut request = from_query(&query::pairs(parts.uri.query())?)?;
@@ -48,13 +74,7 @@ pub(crate) async fn poll(State(node): State<Arc<Node>>, request: Request) -> Res
     request.options.presence = false;
     check_reading(&node, &caller.identity, &request)?;
     ask_reading(&node, &caller, &parts, &request.channels, &request.options).await?;
-    let known = if_none_match(&parts);
-    // Numbered as a connection, so that the membership it holds is told apart from others'.
-    let held = Held::new(&node, &caller);
-    let answered = answer(&node, &request, &caller, known.as_deref()).await;
-    drop(held);
-    let poll = answered?;
-    Ok(respond(&node, &request, &caller, &poll, known.as_deref()))
+    Ok(Box::new(Asked { caller, request, known: if_none_match(&parts) }))
 }
 
 /// A poll holds its client's memberships while it waits.
@@ -85,20 +105,20 @@ async fn answer(
     known: Option<&[String]>,
 ) -> Result<Poll, Problem> {
     let wait = request.wait.unwrap_or(0.0).clamp(0.0, 60.0);
-    let mut poll = begin(node, request).await?;
-    poll.read(node, request, caller).await?;
+    let mut poll = Box::pin(begin(node, request)).await?;
+    Box::pin(poll.read(node, request, caller)).await?;
     if wait <= 0.0 || poll.is_news(request, known) {
         return Ok(poll);
     }
     let deadline = Instant::now() + Duration::from_secs_f64(wait);
     let parked = Parked::new(node, caller)?;
-    let watches = watch_all(node, &poll).await?;
+    let watches = Box::pin(watch_all(node, &poll)).await?;
     loop {
         let mut notified: Vec<_> = watches.iter().map(|watch| Box::pin(watch.delivered())).collect();
         for one in &mut notified {
             one.as_mut().enable();
         }
-        poll.read(node, request, caller).await?;
+        Box::pin(poll.read(node, request, caller)).await?;
         if poll.is_news(request, known) || !parked.wait(deadline, select_all(notified).map(drop)).await? {
             return Ok(poll);
         }

@@ -18,7 +18,7 @@ use tokio::{
 
 /// How long a request that is being answered has left when its client sends no more. A client may end its side as soon as it has asked, and
 /// still read the answer; whether it has gone altogether cannot be seen.
-const LAST_ANSWER: Duration = Duration::from_secs(1);
+pub const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// How many requests of a connection are being answered.
 #[derive(Clone, Debug, Default)]

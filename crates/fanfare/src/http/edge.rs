@@ -18,28 +18,36 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("ETag, Retry-After
 /// How long a browser may remember a preflight, in seconds.
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Refuses foreign hosts in development mode, answers preflights, tells allowed origins that they are, and counts errors.
-pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
+/// Refuses foreign hosts in development mode, answers preflights, tells allowed origins that they are, and counts errors. What it returns holds
+/// the request no longer than those that it is passed on to: a poll may wait for a minute.
+pub fn guard(
+    State(app): State<Shared>,
+    request: Request,
+    next: Next,
+) -> impl Future<Output = Response> + Send + use<> {
     let (parts, body) = request.into_parts();
     let origin = allowed_origin(&app.node, &parts);
     let checked = access::check_host(&app.node, &parts).and_then(|()| check_host_once(&parts));
-    let mut response = match checked {
-        Err(problem) => Refusal(problem).into_response(),
-        Ok(()) if head_bytes(&parts) > app.node.rules.transport().header_bytes => answer::large_head(),
-        Ok(()) if is_preflight(&parts) => preflight(origin.is_some()),
-        Ok(()) => {
-            let response = next.run(Request::from_parts(parts, body)).await;
-            hold::hold(app.node.hub.budget(), response).await
-        }
+    let answered = match checked {
+        Err(problem) => Ok(Refusal(problem).into_response()),
+        Ok(()) if head_bytes(&parts) > app.node.rules.transport().header_bytes => Ok(answer::large_head()),
+        Ok(()) if is_preflight(&parts) => Ok(preflight(origin.is_some())),
+        Ok(()) => Err(next.run(Request::from_parts(parts, body))),
     };
-    // Counted where the code is known; a WebSocket's own errors are its session's.
-    if let Some(code) = response.extensions().get::<Code>() {
-        app.node.errors.count(*code);
+    async move {
+        let mut response = match answered {
+            Ok(response) => response,
+            Err(passed_on) => hold::hold(app.node.hub.budget(), passed_on.await).await,
+        };
+        // Counted where the code is known; a WebSocket's own errors are its session's.
+        if let Some(code) = response.extensions().get::<Code>() {
+            app.node.errors.count(*code);
+        }
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            share(response.headers_mut(), origin);
+        }
+        response
     }
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        share(response.headers_mut(), origin);
-    }
-    response
 }
 
 /// RFC 9112 §3.2: two names of one host are an attempt at being misunderstood.

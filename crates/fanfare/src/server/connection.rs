@@ -24,7 +24,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-use super::head;
+use super::{head, poll};
 
 /// Bytes of one HTTP/2 stream that wait to be sent: what pulls from a cursor pulls no more than this ahead.
 const SEND_BUFFER: usize = 16 << 10;
@@ -101,18 +101,31 @@ impl Server {
             }
             match me.tls.clone() {
                 Some(tls) => Box::pin(me.secure(tls, stream)).await,
-                None => me.first(stream, me.http()).await,
+                None => me.first(stream, Self::http).await,
             }
         });
     }
 
-    /// Serves a first request that is lean; another, and what follows it, goes to an HTTP server.
-    async fn first<S: Lean>(&self, stream: S, http: auto::Builder<TokioExecutor>) {
-        let Some(Accepted::Http(rewind)) = self.unless_stopping(accept(&self.node, stream)).await else {
-            return;
+    /// Serves requests as long as they are lean; another, and what follows it, goes to an HTTP server.
+    async fn first<S: Lean>(&self, stream: S, http: fn(&Self) -> auto::Builder<TokioExecutor>) {
+        let limits = self.node.rules.transport();
+        let (mut stream, mut early) = (stream, Vec::new());
+        let mut within = Duration::from_millis(limits.handshake_ms);
+        let rewind = loop {
+            // Boxed, as everything here: while a poll waits, only that is held.
+            match Box::pin(self.unless_stopping(accept(&self.node, stream, early, within))).await {
+                Some(Accepted::Http(rewind)) => break rewind,
+                Some(Accepted::Poll(asked)) => {
+                    let answered =
+                        poll::answer(*asked, &self.router, self.stall(), || *self.stopping.borrow());
+                    let Some(next) = Box::pin(answered).await else { return };
+                    (stream, early) = next;
+                    within = BETWEEN_REQUESTS;
+                }
+                Some(Accepted::Taken) | None => return,
+            }
         };
         Box::pin(async {
-            let limits = self.node.rules.transport();
             let whole = timeout(
                 Duration::from_millis(limits.handshake_ms),
                 head::complete(rewind, limits.header_bytes),
@@ -121,7 +134,7 @@ impl Server {
                 // An upgrade takes the stream out of this very type.
                 let under_way = UnderWay::default();
                 let rewind = rewind.ending_after(under_way.clone());
-                self.converse::<S>(rewind, http, under_way).await;
+                self.converse::<S>(rewind, http(self), under_way).await;
             }
         })
         .await;
@@ -139,8 +152,8 @@ impl Server {
                 let rewind = Rewind::new(shaken, Vec::new());
                 self.converse(rewind, self.http().http2_only(), UnderWay::default()).await;
             }
-            Some(_) => self.first(shaken, self.http().http1_only()).await,
-            None => self.first(shaken, self.http()).await,
+            Some(_) => self.first(shaken, |me| me.http().http1_only()).await,
+            None => self.first(shaken, Self::http).await,
         }
     }
 
@@ -150,6 +163,11 @@ impl Server {
             done = work => Some(done),
             () = async { self.stopped().await; sleep(LAST_WORDS).await } => None,
         }
+    }
+
+    /// How long an answer may wait for a client that reads nothing. Streams judge themselves after half of that, and say so.
+    fn stall(&self) -> Duration {
+        Duration::from_millis(self.node.rules.limits().stall_ms).saturating_mul(2)
     }
 
     async fn stopped(&self) {
@@ -184,9 +202,7 @@ impl Server {
         http: auto::Builder<TokioExecutor>,
         under_way: UnderWay,
     ) {
-        // Streams judge themselves after that time, and say so; the answers that nobody reads end later.
-        let stall = Duration::from_millis(self.node.rules.limits().stall_ms).saturating_mul(2);
-        let stream = stream.stalling_at_most(stall);
+        let stream = stream.stalling_at_most(self.stall());
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn({
             let (router, asked) = (self.router.clone(), asked.clone());

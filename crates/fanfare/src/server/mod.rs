@@ -5,6 +5,7 @@ pub(crate) mod assemble;
 pub(crate) mod connection;
 pub(crate) mod drain;
 pub(crate) mod head;
+pub(crate) mod poll;
 pub(crate) mod tls;
 
 use std::{future::Future, io, io::Write, net::SocketAddr, sync::Arc};
