@@ -384,8 +384,14 @@ async fn answers_act_on_the_client_whatever_was_asked() {
     assert!(answer.starts_with("43/chat,2[{\"epoch\""), "{answer}");
     bob.send_text("42/chat,3[\"ROOMS\"]").await;
     assert_eq!(packet(&mut bob).await, "43/chat,3[[]]");
+    while application.asked.try_recv().is_ok() {}
+    bob.cut();
+    assert_eq!(application.next("disconnect").await["transport"], "socketio");
 
     // Who does not stay connected cannot be spoken to.
     let poll = server.get("/v1/poll?channel=free:1").header("X-Forwarded-For", "eve");
     poll.send().await.problem(500, "internal");
+    // One client went, though it had read in two ways: what was asked last about is the poll.
+    assert_eq!(application.next("connect").await["path"], "/v1/poll");
+    assert!(application.asked.try_recv().is_err());
 }

@@ -376,7 +376,9 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if let (Some(authorizer), Some(asker)) = (&self.node.authorizer, self.asker.as_deref()) {
+        // Of several connections that serve one client together, one stands for it.
+        let stands = self.dialect.as_ref().is_none_or(|dialect| dialect.is_listed());
+        if stands && let (Some(authorizer), Some(asker)) = (&self.node.authorizer, self.asker.as_deref()) {
             authorizer.disconnected(asker, self.transport.name());
         }
         self.node.hub.disconnect(&self.connection);

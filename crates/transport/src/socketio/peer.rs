@@ -104,7 +104,8 @@ impl Peer for SocketPeer {
     fn request(&self, event: EventName, args: Args, within: Duration) -> Later<Result<Args, Problem>> {
         let core = self.core.clone();
         let array = array(&event, &args);
-        let asked = core.request(array.clone());
+        // A client that does not read is asked no more than it may leave unanswered, however soon answers are given up.
+        let asked = if self.said.len() < UNANSWERED { core.request(array.clone()) } else { None };
         if let Some((id, _)) = &asked {
             self.say(Kind::Event, *id, &array);
         }

@@ -16,16 +16,18 @@ pub(super) enum Say {
     Goodbye,
 }
 
-/// What waits to be said, in order. Bounded by who says it: answers by events that are not answered, questions by those that may be outstanding.
+/// What waits to be said, in order: behind messages, and while the client does not read what was said before. Bounded by who says it.
 pub(super) struct Said {
     connection: Arc<Connection>,
+    /// Bytes that may wait on the connection itself.
+    limit: usize,
     queue: Mutex<VecDeque<(Vec<Mark>, Say)>>,
 }
 
 impl Said {
-    /// Behind the messages of this connection.
-    pub fn behind(connection: Arc<Connection>) -> Self {
-        Self { connection, queue: Mutex::default() }
+    /// Behind the messages of this connection, which takes so many bytes that are no messages.
+    pub fn behind(connection: Arc<Connection>, limit: usize) -> Self {
+        Self { connection, limit, queue: Mutex::default() }
     }
 
     /// Says it behind everything that has been delivered by now.
@@ -39,7 +41,7 @@ impl Said {
     pub fn next(&self) -> Option<Say> {
         let mut queue = self.queue.lock();
         let (marks, _) = queue.front()?;
-        if !self.connection.has_passed(marks) {
+        if !self.connection.accepts(self.limit) || !self.connection.has_passed(marks) {
             return None;
         }
         let (_, say) = queue.pop_front()?;

@@ -177,7 +177,7 @@ impl Space {
                 connection: connection.clone(),
                 wire: space.wire(Layout::Rooms),
                 held: Arc::new(Mutex::new(Some(Vec::new()))),
-                said: Said::behind(connection.clone()),
+                said: Said::behind(connection.clone(), space.ground.node.rules.transport().control_bytes),
             }));
             space.introduce();
         }
