@@ -135,14 +135,14 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
     const first = epoch == null;
     synced = true;
     tries = 0;
-    head = newest;
-    remaining = replay;
     if (first) {
       unknown = !since && replay > 0;
       // With a `since` that is lost, a gap follows and says where we are.
       offset = since ? (since.epoch === now ? since.offset : 0) : replay ? 0 : newest;
     }
     enter(now);
+    head = newest;
+    remaining = replay;
     for (const subscriber of subscribers) if (subscriber._floor == null) place(subscriber);
     if (first && !since) entries._set(false);
     caughtUp();
@@ -150,7 +150,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
   /** Another life of the log: offsets begin anew. */
   const enter = (now: string) => {
     if (epoch !== now && epoch != null) {
-      offset = 0;
+      offset = head = 0;
       for (const subscriber of subscribers) if (subscriber._floor) subscriber._floor = 0;
     }
     epoch = now;

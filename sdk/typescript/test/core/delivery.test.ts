@@ -112,6 +112,22 @@ describe('gaps', () => {
   });
 });
 
+describe('a listener that comes after the log began another life', () => {
+  it('gets what comes from then on', async () => {
+    const socket = await live(client);
+    for (const offset of [1, 2, 3, 4, 5]) socket.message(offset);
+    socket.end();
+    await pass(1000);
+    FakeSocket.last.welcome();
+    FakeSocket.last.subscribed({ offset: 5, recovered: true });
+    FakeSocket.last.say({ type: 'gap', channel: 'a', epoch: 'f', offset: 0, reason: 'epoch' });
+    const late: unknown[] = [];
+    client.channel('a').subscribe(m => late.push(m.position));
+    for (const offset of [1, 2]) FakeSocket.last.message(offset, offset, { id: `another ${offset}` });
+    expect(late).toEqual(['f-1', 'f-2']);
+  });
+});
+
 describe('handlers', () => {
   it('that throw keep nobody else from hearing', async () => {
     const thrown: unknown[] = [];
