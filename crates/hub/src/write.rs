@@ -191,23 +191,29 @@ impl Out {
         if bytes.is_empty() {
             return Ok(Some(0));
         }
-        let waiting = self.control.get(self.control_at..).unwrap_or_default();
-        let ahead = waiting.len();
-        let joined = (ahead > 0).then(|| [waiting, bytes].concat());
-        let taken = match write(joined.as_deref().unwrap_or(bytes)) {
+        // Almost always nothing waits: this is the loop over all readers of a channel.
+        let ahead = self.control.len() - self.control_at;
+        let written = if ahead == 0 { write(bytes) } else { write(&self.joined(bytes)) };
+        let taken = match written {
             Ok(0) => return Err(Stop::Dead),
             Ok(taken) => taken,
             Err(error) => return Err(self.stopped(&error)),
         };
         self.accepted = true;
+        if ahead == 0 {
+            return Ok(Some(taken));
+        }
         if taken < ahead {
             self.control_at += taken;
             return Ok(None);
         }
-        if ahead > 0 {
-            (self.control, self.control_at) = (Vec::new(), 0);
-        }
+        (self.control, self.control_at) = (Vec::new(), 0);
         Ok(Some(taken - ahead).filter(|taken| *taken > 0))
+    }
+
+    #[cold]
+    fn joined(&self, bytes: &[u8]) -> Vec<u8> {
+        [self.control.get(self.control_at..).unwrap_or_default(), bytes].concat()
     }
 
     fn advance(&mut self, key: ReaderKey, to: Place) {
