@@ -26,7 +26,7 @@ export const checks = {
     await until('four ways live', async () => (await text(page, '#state')) === 'All connections live');
     await until('latencies', () => everywhere('latency', value => / m?s$/.test(value)));
     await until('bytes', () => everywhere('bytes', value => / B$/.test(value)));
-    await until('this host', async () => / %$/.test(await text(page, '[data-reading=cpu]')) && /GiB of/.test(await text(page, '[data-reading=memory]')));
+    await until('this host', async () => / %$/.test(await text(page, '[data-reading=cpu]')) && /[MG]iB of/.test(await text(page, '[data-reading=memory]')));
     for (const button of await cards.locator('button').all()) await button.click();
     await until('four cuts', () => everywhere('reconnections', value => value === '1'));
     if (!(await everywhere('missed', value => value === '0'))) throw new Error(`missed: ${await field('missed')}`);
