@@ -22,7 +22,7 @@ const TRANSPORTS: [(&str, &str, &str, usize); 4] = [
     ("websocket", "/v1/ws?channel=a", "\"subscribed\"", 2650),
     ("sse", "/v1/sse?channel=a", "fanfare.subscribed", 2650),
     ("stream", "/v1/stream?channel=a", "\"subscribed\"", 2650),
-    ("poll", "/v1/poll?channel=a&wait=60&since=", "", 7500),
+    ("poll", "/v1/poll?channel=a&wait=60&since=", "", 6700),
 ];
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

@@ -17,30 +17,32 @@ use tower::Service;
 /// What a client may send behind a poll that waits; more stays in the socket until the poll is answered.
 const AHEAD: usize = 4 << 10;
 
-/// Answers a poll as the router does. The stream, and what came behind the request, where another may follow.
-pub(crate) async fn answer<S: Lean>(
+/// Answers a poll as the router does. The stream, and what came behind the request, where another may follow. While the poll waits, what is
+/// returned holds little besides the router's own.
+pub(crate) fn answer<S: Lean>(
     asked: Asked<S>,
     router: &Router,
     stall: Duration,
     last: impl Fn() -> bool,
-) -> Option<(S, Vec<u8>)> {
+) -> impl Future<Output = Option<(S, Vec<u8>)>> {
     let Asked { mut stream, parts, mut early } = asked;
     let closes = wants_close(&parts);
-    let response = {
-        let mut answering = router.clone().call(Request::from_parts(parts, Body::empty()));
-        tokio::select! {
+    let mut answering = router.clone().call(Request::from_parts(parts, Body::empty()));
+    async move {
+        let response = tokio::select! {
             response = &mut answering => Some(response),
             () = gone(&mut stream, &mut early) => None,
+        };
+        drop(answering);
+        let Ok(response) = response?;
+        let close = closes || last();
+        let written = Box::pin(timeout(stall, write(&mut stream, response, close))).await;
+        if !matches!(written, Ok(Ok(()))) || close {
+            let _ = Box::pin(timeout(LAST_ANSWER, stream.shutdown())).await;
+            return None;
         }
-    };
-    let Ok(response) = response?;
-    let close = closes || last();
-    let written = timeout(stall, write(&mut stream, response, close)).await;
-    if !matches!(written, Ok(Ok(()))) || close {
-        let _ = timeout(LAST_ANSWER, stream.shutdown()).await;
-        return None;
+        Some((stream, early))
     }
-    Some((stream, early))
 }
 
 /// Done when the client has gone. One that has only ended its side, as soon as it had asked, has a moment for its answer.
@@ -48,7 +50,7 @@ async fn gone(stream: &mut impl Lean, early: &mut Vec<u8>) {
     while early.len() < AHEAD {
         let mut few = [0; 64];
         match stream.read(&mut few).await {
-            Ok(0) => return sleep(LAST_ANSWER).await,
+            Ok(0) => return Box::pin(sleep(LAST_ANSWER)).await,
             Ok(read) => early.extend_from_slice(few.get(..read).unwrap_or_default()),
             Err(_) => return,
         }
