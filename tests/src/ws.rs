@@ -169,6 +169,20 @@ impl Ws {
         }
     }
 
+    /// The next packet of Socket.IO that is text; pings are answered.
+    ///
+    /// # Panics
+    /// When something else comes, or nothing in time.
+    pub async fn packet(&mut self) -> String {
+        loop {
+            match self.message().await {
+                Some(Message::Text(text)) if text.as_str() == "2" => self.send_text("3").await,
+                Some(Message::Text(text)) => return text.as_str().to_owned(),
+                other => panic!("no text packet: {other:?}"),
+            }
+        }
+    }
+
     /// The next frame, which must be of this type.
     ///
     /// # Panics

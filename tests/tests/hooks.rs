@@ -15,7 +15,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use tokio_tungstenite::tungstenite::Message;
 
 const SECRET: &str = "a secret that only the two of us know";
 
@@ -288,17 +287,6 @@ async fn addresses_that_are_not_public_are_not_called() {
     assert!(server.log().contains("no public address"), "{}", server.log());
 }
 
-/// The next text packet of Socket.IO that is no ping.
-async fn packet(ws: &mut Ws) -> String {
-    loop {
-        match within(ws.message()).await {
-            Some(Message::Text(text)) if text.as_str() == "2" => ws.send_text("3").await,
-            Some(Message::Text(text)) => return text.as_str().to_owned(),
-            other => panic!("no text packet: {other:?}"),
-        }
-    }
-}
-
 /// What the application of the next test answers.
 fn acting(question: &Value) -> Value {
     let (room, other) = (json!("lobby"), json!("elsewhere"));
@@ -369,21 +357,21 @@ async fn answers_act_on_the_client_whatever_was_asked() {
     while application.asked.try_recv().is_ok() {}
     let mut bob =
         Ws::with(&server, "/socket.io/?EIO=4&transport=websocket", &[("X-Forwarded-For", "bob")]).await;
-    packet(&mut bob).await;
+    bob.packet().await;
     bob.send_text("40/chat,{\"token\":\"of.bob.x\",\"name\":\"Bob\"}").await;
     let asked = application.next("connect").await;
     assert_eq!((&asked["namespace"], &asked["auth"]["name"]), (&json!("/chat"), &json!("Bob")));
     assert_eq!(asked["headers"]["authorization"], "Bearer of.bob.x");
-    assert!(packet(&mut bob).await.starts_with("40/chat,{\"sid\""));
-    let welcome = packet(&mut bob).await;
+    assert!(bob.packet().await.starts_with("40/chat,{\"sid\""));
+    let welcome = bob.packet().await;
     assert!(welcome.starts_with("42/chat,[\"WELCOME\",\"you\",\"bob\","), "{welcome}");
     bob.send_text("42/chat,1[\"ROOMS\"]").await;
-    assert_eq!(packet(&mut bob).await, "43/chat,1[[\"lobby\"]]", "as its handlers know");
+    assert_eq!(bob.packet().await, "43/chat,1[[\"lobby\"]]", "as its handlers know");
     bob.send_text("42/chat,2[\"publish\",\"lobby\",\"say\",\"leave\"]").await;
-    let answer = packet(&mut bob).await;
+    let answer = bob.packet().await;
     assert!(answer.starts_with("43/chat,2[{\"epoch\""), "{answer}");
     bob.send_text("42/chat,3[\"ROOMS\"]").await;
-    assert_eq!(packet(&mut bob).await, "43/chat,3[[]]");
+    assert_eq!(bob.packet().await, "43/chat,3[[]]");
     while application.asked.try_recv().is_ok() {}
     bob.cut();
     assert_eq!(application.next("disconnect").await["transport"], "socketio");

@@ -1,7 +1,6 @@
 //! Socket.IO's connections are connections of the hub: listed, limited, ended by whoever ends connections, each end said as its clients need it.
 #![allow(clippy::unwrap_used, reason = "tests: a panic is a failure with its place")]
 use fanfare_tests::{prelude::*, ws::Ws};
-use tokio_tungstenite::tungstenite::Message;
 
 fn config() -> String {
     format!("{}\n[socketio]\nenabled = true\n", config::STANDARD)
@@ -10,26 +9,15 @@ fn config() -> String {
 /// A WebSocket of Engine.IO; its open packet has been taken.
 async fn engine(server: &Server) -> Ws {
     let mut ws = Ws::open(server, "/socket.io/?EIO=4&transport=websocket").await;
-    let open = packet(&mut ws).await;
+    let open = ws.packet().await;
     assert!(open.starts_with("0{\"sid\":"), "{open}");
     ws
-}
-
-/// The next text packet that is no ping.
-async fn packet(ws: &mut Ws) -> String {
-    loop {
-        match within(ws.message()).await {
-            Some(Message::Text(text)) if text.as_str() == "2" => ws.send_text("3").await,
-            Some(Message::Text(text)) => return text.as_str().to_owned(),
-            other => panic!("no text packet: {other:?}"),
-        }
-    }
 }
 
 async fn joined(server: &Server, token: &str) -> Ws {
     let mut ws = engine(server).await;
     ws.send_text(&format!("40{{\"token\":\"{token}\"}}")).await;
-    let reply = packet(&mut ws).await;
+    let reply = ws.packet().await;
     assert!(reply.starts_with("40{\"sid\":"), "{reply}");
     ws
 }
@@ -61,10 +49,10 @@ async fn a_client_whose_right_was_taken_away_is_told_not_to_come_back() {
     let mut ws = joined(&server, &token::of("ada")).await;
     let revoked = server.post("/v1/users/ada/disconnect").bearer(config::API_KEY).send().await;
     assert_eq!(revoked.status, 200);
-    assert_eq!(packet(&mut ws).await, "41");
+    assert_eq!(ws.packet().await, "41");
     // The connection stays: somebody else may come in on it.
     ws.send_text(&format!("40{{\"token\":\"{}\"}}", token::of("bob"))).await;
-    let reply = packet(&mut ws).await;
+    let reply = ws.packet().await;
     assert!(reply.starts_with("40{"), "{reply}");
 }
 
@@ -73,7 +61,7 @@ async fn a_refused_credential_is_a_connect_error_with_code_and_remedy() {
     let server = Server::start(&config());
     let mut ws = engine(&server).await;
     ws.send_text("40{\"token\":\"nonsense\"}").await;
-    let refused = packet(&mut ws).await;
+    let refused = ws.packet().await;
     let error: Value = serde_json::from_str(refused.strip_prefix("44").unwrap()).unwrap();
     assert_eq!(error["data"]["code"], "unauthorized");
     assert!(error["data"]["remedy"].is_string() && error["message"].is_string(), "{error}");
@@ -98,7 +86,7 @@ async fn a_right_that_is_taken_away_ends_every_way_of_reading_at_once() {
     // In two ways, which are two connections of the hub behind one socket.
     for (id, channel) in [(1, json!("open:one")), (2, json!({ "channel": "open:two" }))] {
         ws.send_text(&format!("42{id}[\"subscribe\",{channel}]")).await;
-        let answer = packet(&mut ws).await;
+        let answer = ws.packet().await;
         assert!(answer.starts_with(&format!("43{id}[{{\"epoch\"")), "{answer}");
     }
     for channel in ["open:one", "open:two"] {
@@ -107,7 +95,7 @@ async fn a_right_that_is_taken_away_ends_every_way_of_reading_at_once() {
             server.post(&path).bearer(config::API_KEY).json(&json!({ "event": "e", "data": 1 })).send().await
         };
         post().await.ok();
-        assert!(packet(&mut ws).await.starts_with("42[\"e\""));
+        assert!(ws.packet().await.starts_with("42[\"e\""));
     }
     server.post("/v1/users/ada/disconnect").bearer(config::API_KEY).send().await.ok();
     for channel in ["open:one", "open:two"] {
@@ -120,5 +108,5 @@ async fn a_right_that_is_taken_away_ends_every_way_of_reading_at_once() {
             .await
             .ok();
     }
-    assert_eq!(packet(&mut ws).await, "41");
+    assert_eq!(ws.packet().await, "41");
 }

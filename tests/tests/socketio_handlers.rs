@@ -5,7 +5,6 @@ use std::{net::SocketAddr, time::Duration};
 use fanfare::{Context, Fanfare, Problem};
 use fanfare_tests::{prelude::*, ws::Ws};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 
 async fn hub() -> (Fanfare, SocketAddr) {
     let fanfare = Fanfare::builder()
@@ -23,24 +22,13 @@ async fn hub() -> (Fanfare, SocketAddr) {
     (fanfare, address)
 }
 
-/// The next text packet that is no ping.
-async fn packet(ws: &mut Ws) -> String {
-    loop {
-        match within(ws.message()).await {
-            Some(Message::Text(text)) if text.as_str() == "2" => ws.send_text("3").await,
-            Some(Message::Text(text)) => return text.as_str().to_owned(),
-            other => panic!("no text packet: {other:?}"),
-        }
-    }
-}
-
 /// A client of `/`: its id there.
 async fn joined(address: SocketAddr) -> (Ws, String) {
     let stream = TcpStream::connect(address).await.unwrap();
     let mut ws = Ws::over(stream, "/socket.io/?EIO=4&transport=websocket", &[]).await.unwrap();
-    assert!(packet(&mut ws).await.starts_with("0{\"sid\":"));
+    assert!(ws.packet().await.starts_with("0{\"sid\":"));
     ws.send_text("40").await;
-    let reply = packet(&mut ws).await;
+    let reply = ws.packet().await;
     let sid: Value = serde_json::from_str(reply.strip_prefix("40").unwrap()).unwrap();
     (ws, sid["sid"].as_str().unwrap().to_owned())
 }
@@ -81,7 +69,7 @@ async fn what_a_handler_says_before_its_answer_arrives_before_it() {
     let mut said = std::collections::BTreeMap::<u64, Vec<String>>::new();
     let mut checked = 0;
     while checked < calls {
-        let packet = packet(&mut ws).await;
+        let packet = ws.packet().await;
         let array: Value = serde_json::from_str(&packet[packet.find('[').unwrap()..]).unwrap();
         if packet.starts_with("42") {
             said.entry(array[1].as_u64().unwrap()).or_default().push(told(&packet));
@@ -118,21 +106,21 @@ async fn questions_and_goodbyes_come_behind_what_was_said_before() {
     let (mut ws, _) = joined(address).await;
     // Handlers of one client run one after the other, so the question must be answered by an event of its own kind.
     ws.send_text("420[\"ASK\"]").await;
-    assert_eq!(told(&packet(&mut ws).await), "first");
-    let question = packet(&mut ws).await;
+    assert_eq!(told(&ws.packet().await), "first");
+    let question = ws.packet().await;
     assert_eq!(told(&question), "question sure?");
     let id = &question[2..question.find('[').unwrap()];
     ws.send_text(&format!("43{id}[\"yes\"]")).await;
     let mut rest = Vec::new();
     for _ in 0..2 {
-        rest.push(told(&packet(&mut ws).await));
+        rest.push(told(&ws.packet().await));
     }
     assert_eq!(rest, ["then", "ack 0"]);
     ws.send_text("421[\"BYE\"]").await;
     ws.send_text("422[\"ASK\"]").await;
     let mut rest = Vec::new();
     while rest.last().is_none_or(|last| last != "41") {
-        rest.push(told(&packet(&mut ws).await));
+        rest.push(told(&ws.packet().await));
     }
     // Its answer, said behind the goodbye, may come or not; what was said before it comes, and what the client asks behind it is not heard.
     rest.retain(|told| told != "ack 1");
@@ -140,12 +128,12 @@ async fn questions_and_goodbyes_come_behind_what_was_said_before() {
     // The transport stays: the client may come again.
     ws.send_text("40").await;
     loop {
-        if packet(&mut ws).await.starts_with("40") {
+        if ws.packet().await.starts_with("40") {
             break;
         }
     }
     ws.send_text("42[\"BYE_ALL\"]").await;
-    assert_eq!([told(&packet(&mut ws).await), told(&packet(&mut ws).await)], ["farewell", "41"]);
+    assert_eq!([told(&ws.packet().await), told(&ws.packet().await)], ["farewell", "41"]);
     // Its client closes the connection; where it does not, the hub does.
     ws.ended().await;
 }
@@ -163,7 +151,7 @@ async fn what_a_handler_joined_and_what_the_client_subscribed_to_end_apart() {
         ws.send_text("429[\"JOIN\",\"other\"]").await;
         let mut lengths = Vec::new();
         loop {
-            let packet = packet(ws).await;
+            let packet = ws.packet().await;
             if packet.starts_with("439") {
                 lengths.sort_unstable();
                 return lengths;
@@ -175,7 +163,7 @@ async fn what_a_handler_joined_and_what_the_client_subscribed_to_end_apart() {
     };
     let ask = async |ws: &mut Ws, what: &str| {
         ws.send_text(&format!("421{what}")).await;
-        let answer = packet(ws).await;
+        let answer = ws.packet().await;
         assert!(answer.starts_with("431["), "{answer}");
         answer
     };
@@ -190,7 +178,7 @@ async fn what_a_handler_joined_and_what_the_client_subscribed_to_end_apart() {
     ask(&mut ws, "[\"LEAVE\",\"both\"]").await;
     settle(&mut ws, &fanfare).await;
     fanfare.publish("both", 9).event("e").await.unwrap();
-    let array: Value = serde_json::from_str(&packet(&mut ws).await[2..]).unwrap();
+    let array: Value = serde_json::from_str(&ws.packet().await[2..]).unwrap();
     assert_eq!(
         (&array[1], array.as_array().unwrap().len()),
         (&json!(9), 4),
@@ -204,11 +192,11 @@ async fn what_a_handler_joined_and_what_the_client_subscribed_to_end_apart() {
 async fn settle(ws: &mut Ws, fanfare: &Fanfare) {
     for channel in ["settle:a"] {
         ws.send_text(&format!("427[\"subscribe\",\"{channel}\"]")).await;
-        while !packet(ws).await.starts_with("437") {}
+        while !ws.packet().await.starts_with("437") {}
         fanfare.publish(channel, 0).event("settled").await.unwrap();
-        while !packet(ws).await.contains("settled") {}
+        while !ws.packet().await.contains("settled") {}
         ws.send_text(&format!("427[\"unsubscribe\",\"{channel}\"]")).await;
-        while !packet(ws).await.starts_with("437") {}
+        while !ws.packet().await.starts_with("437") {}
     }
 }
 
@@ -225,7 +213,7 @@ async fn several_rooms_and_exceptions_reach_everybody_once() {
     for rooms in [json!(["a"]), json!(["b"]), json!(["a", "b"]), json!(["a", "b", "c"]), json!([])] {
         let (mut ws, sid) = joined(address).await;
         ws.send_text(&format!("420[\"JOIN\",{rooms}]")).await;
-        assert!(packet(&mut ws).await.starts_with("430"));
+        assert!(ws.packet().await.starts_with("430"));
         clients.push((ws, sid));
     }
     let sid = clients[0].1.clone();
@@ -239,7 +227,7 @@ async fn several_rooms_and_exceptions_reach_everybody_once() {
         ws.send_text("421[\"JOIN\",[]]").await;
         let mut all = Vec::new();
         loop {
-            let told = told(&packet(ws).await);
+            let told = told(&ws.packet().await);
             if told == "ack 1" {
                 break;
             }
