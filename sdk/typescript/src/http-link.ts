@@ -1,12 +1,23 @@
 import type { FanfareError } from './errors.ts';
-import { ask, json, makeCursor, pathOf } from './http.ts';
+import { type Answer, ask, framesOf, makeCursor } from './http.ts';
 import type { Frame, Opener } from './link.ts';
 import { publicClient } from './public-client.ts';
-import { framesOf, namesOf, type Reader, readPolls, readSse, type Sub } from './streams.ts';
+import { type Reader, readOn, type Sub } from './streams.ts';
 import type { Off, TransportName } from './types.ts';
 
 /** Channels that one request may name. */
 const PER_REQUEST = 16;
+/** A membership without an open stream or poll lasts 30 s; it is renewed this often, ms. */
+const LEASE = 20_000;
+
+/** The requests that commands are. */
+const COMMANDS: Record<string, string> = {
+  publish: 'POST messages',
+  enter: 'PUT presence',
+  leave: 'DELETE presence',
+  history: 'GET messages',
+  members: 'GET presence',
+};
 
 /**
  * SSE, long-poll or poll for what comes, and requests for what goes, behind the frames of a WebSocket. The past of a subscription is
@@ -15,61 +26,61 @@ const PER_REQUEST = 16;
  */
 export const openHttp =
   (name: TransportName): Opener =>
-  (context, events) => {
-    const { _core: core } = context;
-    const { _frame: tell, _closed: end } = events;
+  (context, { _open, _frame: tell, _closed: end }) => {
     const subs = new Map<string, Sub>();
     /** By what they read. */
     let streams = new Map<string, Off>();
     /** Commands of one channel take effect in order: each waits for the one before. */
     const chains = new Map<string, Promise<unknown>>();
     const entered = new Map<string, Frame>();
-    const lease = core._timer();
+    const lease = context._core._timer();
     const stop = new AbortController();
     const { signal } = stop;
-    const read = name === 'sse' ? readSse : readPolls(name !== 'poll');
-    let _works: Promise<void> | undefined;
+    let proven = false;
 
     /** Brings what is read to what is wanted. */
     const arrange = () => {
       if (signal.aborted) return;
       const counts: Record<string, number> = {};
-      const groups = new Map<string, Sub[]>();
+      const groups: Record<string, Sub[]> = {};
       for (const sub of subs.values()) {
         const { _options, _token, _at, _last, _since, _reading } = sub;
         if (_reading) continue;
         // Channels with the same options, as many as one request may name.
         const alike = JSON.stringify([_options, _token, _at ? 0 : [_last, !_since]]);
-        const key = alike + Math.floor((counts[alike] = (counts[alike] ?? -1) + 1) / PER_REQUEST);
-        groups.set(key, [...(groups.get(key) ?? []), sub]);
+        const count = (counts[alike] = (counts[alike] ?? -1) + 1);
+        (groups[alike + Math.floor(count / PER_REQUEST)] ??= []).push(sub);
       }
       const before = streams;
       streams = new Map();
-      for (const [key, group] of groups) {
-        const id = key + namesOf(group);
+      for (const [key, group] of Object.entries(groups)) {
+        const id = key + group.map(sub => sub._channel);
         if (!group[0]!._at) begin(group);
-        else streams.set(id, before.get(id) ?? read(reader, group));
+        else streams.set(id, before.get(id) ?? readOn(reader, group));
       }
       for (const [id, off] of before) if (!streams.has(id)) off();
     };
 
     /** Reads the past of channels alike, and then lets them join streams. */
     const begin = async (group: Sub[]) => {
-      const [{ _options, _token: token, _last: last }] = group as [Sub];
+      const [{ _options, _token: token, _last: last, _since }] = group as [Sub];
       const frames: Frame[] = [];
-      const froms = group.map(sub => sub._at ?? sub._since);
-      let since = froms.some(Boolean) ? makeCursor(froms) : undefined;
+      let page: Answer;
+      let since = _since && makeCursor(group.map(sub => sub._since));
       for (const sub of group) sub._reading = true;
       try {
-        for (let more = true; more; ) {
-          const page = await json(context, pathOf('poll', namesOf(group), { ..._options, last, since }), {
-            signal,
-            token,
-          });
+        do {
+          const fields = { ..._options, last, since };
+          page = await ask(
+            context,
+            'poll',
+            group.map(sub => sub._channel),
+            fields,
+            { signal, token },
+          );
           frames.push(...framesOf(page));
-          more = since !== page.cursor && page.poll_after_ms === 0 && page.messages.length;
           since = page.cursor;
-        }
+        } while (page.poll_after_ms === 0 && page.messages.length);
       } catch (error) {
         return refuse(group, error as FanfareError);
       }
@@ -95,12 +106,17 @@ export const openHttp =
     const refuse = (group: Sub[], error: FanfareError) => {
       const { code } = error;
       const [{ _token, _at, _channel: channel, _ref: ref }, more] = group as [Sub, Sub?];
+      const unfit = code === 'unsupported';
       // Without a token, `unauthorized` is a right that is missing; with one, it is the token. A channel's own token is its own matter.
-      const credentials = context._token && !_token && /^(unauthorized|token_expired|revoked)$/.test(code);
-      if (error.retryable || code === 'unsupported' || credentials) return end(error, code === 'unsupported');
+      if (
+        error.retryable ||
+        unfit ||
+        (context._token && !_token && /^(unauthorized|token_expired|revoked)$/.test(code))
+      )
+        return end(error, unfit);
       const left = group.filter(sub => subs.get(sub._channel) === sub);
       if (more) for (const sub of left) begin([sub]);
-      else if (left.length) {
+      else if (left[0]) {
         subs.delete(channel);
         tell({ type: _at ? 'unsubscribed' : 'error', ref, channel, code, _error: error });
         // A refusal is an answer: the hub is there.
@@ -111,9 +127,12 @@ export const openHttp =
 
     const reader: Reader = {
       _context: context,
+      _name: name,
       _works() {
+        if (proven) return;
+        proven = true;
         // A WebSocket is told its public name; here it is computed.
-        _works ??= publicClient(context._session)
+        publicClient(context._session)
           .catch(() => undefined)
           .then(client => tell({ type: 'welcome', client }));
       },
@@ -130,36 +149,38 @@ export const openHttp =
     /** Runs a command as its request, after those of the same channel before it. */
     const command = (frame: Frame) => {
       const { type, ref, channel, token, ...fields } = frame;
-      const method = ({ publish: 'POST', enter: 'PUT', leave: 'DELETE' } as Record<string, string>)[type];
-      const body = method && fields;
-      const endpoint = type === 'publish' || type === 'history' ? 'messages' : 'presence';
-      const path = pathOf(endpoint, [channel], method ? {} : fields);
+      const [method, endpoint] = COMMANDS[type]!.split(' ') as [string, string];
+      const reads = method === 'GET';
       if (type === 'enter') {
         entered.set(channel, frame);
-        if (!lease._running) holdLease();
+        if (!lease._running) hold();
       }
       if (type === 'leave') entered.delete(channel);
-      const run = Promise.resolve(method && chains.get(channel))
-        .then(() => (signal.aborted ? {} : json(context, path, { method, body, token })))
+      const run = Promise.resolve(reads || chains.get(channel))
+        .then(() =>
+          signal.aborted
+            ? {}
+            : ask(context, endpoint, [channel], reads ? fields : {}, {
+                method,
+                body: reads ? undefined : fields,
+                token,
+              }),
+        )
         .then(
           answer => tell({ ...answer, type: 'ok', ref }),
           error => {
-            if (error.code === 'network' || error.code === 'token_expired') end(error);
+            if (/^(network|token_expired)$/.test(error.code)) end(error);
             else tell({ type: 'error', ref, _error: error });
           },
         );
-      if (method) chains.set(channel, run);
+      if (!reads) chains.set(channel, run);
     };
-
-    /** A membership without an open stream or poll lasts 30 s. */
-    const holdLease = () => {
+    const hold = () =>
       lease(() => {
-        if (!entered.size) return;
+        hold();
         if (name === 'poll' || !streams.size)
           for (const frame of entered.values()) command({ ...frame, ref: undefined });
-        holdLease();
-      }, 20_000);
-    };
+      }, LEASE);
 
     const cut = () => {
       for (const off of streams.values()) off();
@@ -171,10 +192,10 @@ export const openHttp =
     };
 
     queueMicrotask(() => {
-      events._open();
+      _open();
       // Nothing to read: any answer of the hub, also that a channel is missing, proves the way.
       if (!subs.size && !signal.aborted)
-        ask(context, '/v1/poll', { signal }, () => {})
+        ask(context, 'poll', [], {}, { signal })
           .catch(error => {
             if (error.code !== 'bad_request') throw error;
           })
@@ -188,17 +209,14 @@ export const openHttp =
           subs.set(channel, { _channel: channel, _ref: ref, _token: token, _since, _last: last, _options });
           // Those that are asked for in the same breath are read together.
           queueMicrotask(arrange);
-          return;
-        }
-        if (type !== 'unsubscribe' && type !== 'auth') return command(frame);
-        if (type === 'auth') {
-          context._token = token;
-          refresh();
-        } else {
-          subs.delete(channel);
+        } else if (type === 'unsubscribe' || type === 'auth') {
+          if (type === 'auth') {
+            context._token = token;
+            cut();
+          } else subs.delete(channel);
           arrange();
-        }
-        tell({ type: 'ok', ref });
+          tell({ type: 'ok', ref });
+        } else command(frame);
       },
       _refresh: refresh,
       _close() {

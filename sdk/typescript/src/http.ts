@@ -1,7 +1,10 @@
-import type { LinkContext } from './link.ts';
+import type { Frame, LinkContext } from './link.ts';
 import type { Position } from './types.ts';
 
 // This and what it belongs to is loaded when it is first wanted. It imports nothing of the core, so that the core stays in one piece.
+
+// biome-ignore lint/suspicious/noExplicitAny: the hub's answers are read field by field
+export type Answer = Record<string, any>;
 
 export interface Ask {
   method?: string;
@@ -12,33 +15,47 @@ export interface Ask {
   token?: string;
 }
 
-/** A request to the hub with our credentials, and what `read` makes of an answer whose status is 2xx. Rejects with errors of ours. */
-export async function ask<T>(
+/**
+ * A request to the endpoint for `channels`, with what is defined of `fields` and with our credentials. Gives the JSON of an answer whose
+ * status is 2xx, or what `read` makes of it. Rejects with errors of ours.
+ */
+export async function ask(
   { _core, _session, _token }: LinkContext,
-  path: string,
+  endpoint: string,
+  channels: readonly string[],
+  fields: object,
   { method, body, signal, token = _token }: Ask,
-  read: (response: Response) => T | Promise<T>,
-): Promise<T> {
-  const { _options: options, _url, _error } = _core;
-  const { _counts: counts } = _core._meter;
+  read?: (response: Response) => Promise<never>,
+): Promise<Answer> {
+  const { _options: options, _error, _meter } = _core;
+  const { bytes } = _meter._counts;
   const headers: Record<string, string> = { 'Fanfare-Session': _session };
   if (token) headers.Authorization = `Bearer ${token}`;
-  const text = body ? JSON.stringify(body) : undefined;
-  counts.requests++;
-  counts.bytes.sent += text?.length ?? 0;
+  const query = [...channels.map(channel => ['channel', channel]), ...Object.entries(fields)]
+    .filter(([, value]) => value != null)
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join('&');
+  const sent = body ? JSON.stringify(body) : undefined;
+  _meter._counts.requests++;
+  bytes.sent += sent?.length ?? 0;
   try {
     const fetcher = options.fetch ?? (globalThis as { fetch?: typeof fetch }).fetch;
-    if (!fetcher) throw _error('unsupported', 'no fetch here: give one as the option fetch');
-    const response = await fetcher.call(globalThis, _url + path, {
+    if (!fetcher) throw _error('unsupported', 'no fetch here');
+    const response = await fetcher.call(globalThis, `${_core._url}/v1/${endpoint}?${query}`, {
       method,
       headers,
-      body: text,
+      body: sent,
       signal,
       cache: 'no-store',
       credentials: options.credentials,
     });
-    if (response.ok) return await read(response);
-    const { status } = response;
+    const { ok, status } = response;
+    if (ok) {
+      if (read) return await read(response);
+      const text = await response.text();
+      bytes.received += text.length;
+      return JSON.parse(text);
+    }
     const problem = await response.json().catch(() => {});
     // A proxy's answer decides nothing.
     throw problem?.code
@@ -49,21 +66,12 @@ export async function ask<T>(
   }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the hub's answers are read field by field
-export const json = (context: LinkContext, path: string, how: Ask): Promise<Record<string, any>> =>
-  ask(context, path, how, async response => {
-    const text = await response.text();
-    context._core._meter._counts.bytes.received += text.length;
-    return JSON.parse(text);
-  });
-
 /** The positions of a request's channels (`undefined`: from now), as one. */
 export const makeCursor = (positions: readonly (Position | undefined)[]): string =>
   positions.map(part => part ?? '').join('~');
 
-/** The path of an endpoint with what is defined of `fields`, for `channels`. */
-export const pathOf = (endpoint: string, channels: string[], fields: object = {}): string =>
-  `/v1/${endpoint}?${[...channels.map(channel => ['channel', channel]), ...Object.entries(fields)]
-    .filter(([, value]) => value != null)
-    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
-    .join('&')}`;
+/** What a poll brought, as frames. */
+export const framesOf = ({ gap = [], messages }: Answer): Frame[] => [
+  ...gap.map((frame: Frame) => ({ ...frame, type: 'gap' })),
+  ...messages.map((frame: Frame) => ({ ...frame, type: 'message' })),
+];
