@@ -7,6 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { minify } from 'terser';
+import { privateNames } from './private-names.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -14,10 +15,15 @@ process.chdir(root);
 const entries = ['index', 'react/index', 'rxjs/index', 'testing/index']
   .map(name => ({ out: name, in: [`src/${name}.ts`, `src/${name}.tsx`].find(existsSync) }))
   .filter(entry => entry.in);
+// What is loaded later: entries too, so that the core asks for them by their plain names.
+const later = ['http-link', 'past', 'membership', 'schema', 'renewal', 'tabs/sharing'].map(name => ({
+  out: `later/${name.replace('tabs/', '')}`,
+  in: `src/${name}.ts`,
+}));
 
 rmSync('dist', { recursive: true, force: true });
 await build({
-  entryPoints: entries,
+  entryPoints: [...entries, ...later],
   outdir: 'dist',
   bundle: true,
   splitting: true,
@@ -28,6 +34,7 @@ await build({
   mangleProps: /^_[a-z]/,
   // `'_name' in item` too.
   mangleQuoted: true,
+  mangleCache: privateNames('src'),
   sourcemap: true,
   sourcesContent: true,
   chunkNames: 'chunks/[name]-[hash]',
@@ -51,7 +58,7 @@ async function compress(folder) {
     const result = await minify(code, {
       module: true,
       ecma: 2020,
-      compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, hoist_props: true },
+      compress: { passes: 3, unsafe: true, unsafe_arrows: true, pure_getters: true, hoist_props: true },
       sourceMap: { content: map, filename: path.basename(name), url: `${path.basename(name)}.map` },
     });
     await Promise.all([writeFile(file, result.code), writeFile(`${file}.map`, result.map)]);

@@ -1,21 +1,16 @@
 import type { Core } from './core.ts';
 import { type ChannelEntries, channelEntries } from './entries.ts';
-import { FanfareError } from './errors.ts';
+import { errorOf } from './errors.ts';
 import { iterate } from './iterate.ts';
 import type { Frame, Link } from './link.ts';
 import { toWire } from './message.ts';
 import { onAbort } from './on-abort.ts';
-import { schemaOf } from './patterns.ts';
 import { type ChannelPresence, channelPresence } from './presence.ts';
 import { type Listeners, listeners } from './store.ts';
 import { type Subscriber, subscriberOf } from './subscriber.ts';
 import { type Subscription, subscriptionOf } from './subscription.ts';
 import { type Tokens, tokensOf } from './token.ts';
-import type { Channel, ChannelOptions, Message, Off, SubscribeOptions } from './types.ts';
-import { type Checked, check, checkInput } from './validate.ts';
-
-/** What a message was before its schema transformed it: other tabs get that, and validate for themselves. */
-export const originals = new WeakMap<Message, Message>();
+import type { Channel, ChannelOptions, ChannelSchema, Message, Off, SubscribeOptions } from './types.ts';
 
 /** A channel as the application sees it, and what the client's other parts need of it. */
 export interface ClientChannel extends Channel {
@@ -25,6 +20,8 @@ export interface ClientChannel extends Channel {
   readonly _subscription: Subscription;
   /** Presence frames as the hub sends them, for tabs that follow over our connection. */
   readonly _relays: Listeners<Frame>;
+  /** What the schema says of it, once that was asked. */
+  _rules?: ChannelSchema;
   /** Rights for this channel alone. */
   _tokens: Tokens | undefined;
   /** The application has it. Otherwise it is here for other tabs only. */
@@ -32,6 +29,10 @@ export interface ClientChannel extends Channel {
   /** Takes the options of a later call: what it leaves out agrees, what it adds is added, what contradicts throws. */
   _merge(options: ChannelOptions): void;
   _setToken(token: ChannelOptions['token']): void;
+  /** Whether something has to come before it can be subscribed: code, or its own token. */
+  _waits(): boolean;
+  /** Waits for the code that the channel's messages need. */
+  _ready(): Promise<unknown>;
   /** The command with the channel's own token. */
   _withToken(frame: Frame): Promise<Frame>;
   /** A link is up, the first one, another, or a better one. */
@@ -56,14 +57,17 @@ export interface ClientChannel extends Channel {
 }
 
 export function openChannel(core: Core, name: string): ClientChannel {
-  const { _connection: connection, _publisher: publisher, _guard: guard, _invalid: invalid } = core;
-  const schema = schemaOf(core._options.schema, name);
+  const { _connection: connection, _publisher: publisher, _guard: guard, _code: code } = core;
+  const { schema } = core._options;
   const own: ChannelOptions = {};
   /** Who keeps it subscribed without listening to messages. */
   let holds = 0;
 
-  const wrong = (detail: string, remedy: string, code = 'bad_request') =>
-    new FanfareError(code, `channel ${name} was opened ${detail}`, { remedy, channel: name });
+  const wrong = (detail: string, code = 'bad_request') =>
+    errorOf(code, `channel ${name} was opened ${detail}`, {
+      remedy: 'give its options at its first use',
+      channel: name,
+    });
   const listen =
     (wrap: (handler: (it: never) => void) => (messages: never[]) => void) =>
     (...args: unknown[]): Off => {
@@ -89,22 +93,21 @@ export function openChannel(core: Core, name: string): ClientChannel {
     subscribeBatches: listen(handler => handler as never),
     messages(options = {}) {
       const { event, since, last, onGap, buffer } = options;
-      return iterate(name, options, (message, onError) =>
-        channel._listen(event, messages => messages.forEach(message), { since, last, onGap, onError, buffer }),
+      return iterate(name, options, (message, onError, signal) =>
+        channel._listen(event, messages => messages.forEach(message), { since, last, onGap, onError, buffer, signal }),
       ) as AsyncIterableIterator<never>;
     },
     async *history(options = {}) {
-      const { history } = await core._past();
+      await channel._ready();
+      const { history } = await core._load('past');
       yield* history(core, channel, options) as AsyncGenerator<never>;
     },
     async publish(event, data, options = {}) {
       const { offline, signal, timeout, ttl, ...fields } = options;
       const { key, id, ephemeral } = fields;
-      // Removing a key carries no data that would have to be right.
-      const fits = key == null || data !== null ? schema?.message?.[event] : undefined;
-      if (fits) await checkInput(fits, data, name);
+      if (schema) await (await core._load('schema')).checkPublish(core, channel, event, data, key);
       const frame: Frame = { ...fields, type: 'publish', channel: name, event, ...toWire(data), ttl_ms: ttl };
-      frame.id = id ?? (ephemeral ? undefined : publisher._id());
+      frame.id = id ?? (ephemeral ? undefined : core._newId(24));
       return publisher._publish(channel._tokens ? await channel._withToken(frame) : frame, options);
     },
     _merge(options) {
@@ -115,11 +118,7 @@ export function openChannel(core: Core, name: string): ClientChannel {
         if (value == null || value === before) continue;
         if (before != null || (option === 'snapshot' && channel.position)) {
           const show = (it: unknown) => `${option}: ${option === 'token' ? it && 'another' : it}`;
-          throw wrong(
-            `with ${show(before)}, and now with ${show(value)}`,
-            'give its options at its first use',
-            'conflict',
-          );
+          throw wrong(`with ${show(before)}, and now with ${show(value)}`, 'conflict');
         }
         added[option] = value;
       }
@@ -131,12 +130,14 @@ export function openChannel(core: Core, name: string): ClientChannel {
     _setToken(token) {
       channel._tokens = token ? tokensOf(token) : undefined;
     },
+    _waits: () => !!(channel._tokens || (schema && !code.schema) || (own.presence && !code.membership)),
+    _ready: async () => (schema && (await core._load('schema')), own.presence && (await core._load('membership'))),
     async _withToken(frame) {
       return channel._tokens ? { ...frame, token: await channel._tokens._get() } : frame;
     },
     _connected(link) {
       subscription._join(link);
-      channel.presence._reenter();
+      channel.presence._membership()?._reenter();
     },
     _listen(event, handler, options, placed) {
       const { signal } = options;
@@ -156,7 +157,7 @@ export function openChannel(core: Core, name: string): ClientChannel {
       return off;
     },
     _watch(option, add) {
-      if (!own[option]) throw wrong(`without ${option}`, `channel('${name}', { ${option}: true })`);
+      if (!own[option]) throw wrong(`without ${option}`);
       const release = channel._hold();
       subscription._start();
       const off = add();
@@ -185,25 +186,9 @@ export function openChannel(core: Core, name: string): ClientChannel {
       channel._setToken(own.token);
       if (!channel._own) core._channels.delete(name);
     },
-    _validate(message) {
-      const { event, data, position, key } = message;
-      const fits = schema?.message?.[event];
-      if (!fits) return message;
-      const use = ({ value, issues }: Checked): Message | undefined => {
-        if (!issues) {
-          const valid = { ...message, data: value };
-          originals.set(valid, message);
-          return valid;
-        }
-        // A removal is told to those who follow every event, whose data is `unknown`; the entries have it anyway.
-        if (data !== null || key == null) invalid({ channel: name, event, data, issues, position });
-        return undefined;
-      };
-      const checked = check(fits, data);
-      return checked instanceof Promise ? checked.then(use) : use(checked);
-    },
+    _validate: message => (schema ? code.schema!.validate(core, channel, message) : message),
   } as Partial<ClientChannel> as { -readonly [Name in keyof ClientChannel]: ClientChannel[Name] };
-  channel.presence = channelPresence(core, channel, schema?.presence);
+  channel.presence = channelPresence(core, channel);
   channel.entries = channelEntries(core, channel);
   const subscription = (channel._subscription = subscriptionOf(core, channel));
   return channel;

@@ -1,6 +1,6 @@
 import { makeCore } from './core.ts';
 import { registerDebug } from './debug.ts';
-import { FanfareError } from './errors.ts';
+import { errorOf } from './errors.ts';
 import type { Client, ClientOptions, Schema } from './types.ts';
 
 /**
@@ -32,15 +32,15 @@ export function createClient<S extends Schema = {}>(address: string, options: Cl
     },
     connect: () => connection._connect(),
     async close() {
-      publisher._end(new FanfareError('closed'));
+      publisher._end(errorOf('closed'));
       connection._stop();
-      for (const { presence } of core._all()) presence._forget();
+      for (const { presence } of core._all()) presence._clear(true);
     },
     [Symbol.asyncDispose]: () => client.close(),
     wake: () => connection._wake(),
     share(key) {
       // What one user wrote is not published in the name of the next.
-      publisher._end(new FanfareError('aborted', 'another identity'));
+      publisher._end(errorOf('aborted', 'another identity'));
       connection._share(key);
     },
     metrics() {

@@ -1,9 +1,8 @@
 import { CODES, type ServerCode } from './codes.gen.ts';
 import type { Core } from './core.ts';
-import { FanfareError } from './errors.ts';
+import { errorOf, type FanfareError } from './errors.ts';
 import { isOffline, watchLifecycle } from './lifecycle.ts';
 import { type Done, type Frame, type Link, type Opener, openLink } from './link.ts';
-import { planRenewals } from './renewal.ts';
 import { openSession, type Session } from './session.ts';
 import { storeOf, type Value } from './store.ts';
 import type { Sharing } from './tabs/sharing.ts';
@@ -23,16 +22,16 @@ const UPGRADE_MAX = 600_000;
 export interface Connection {
   readonly _status: Value<Status>;
   readonly _tokens: Tokens;
-  _id: string | undefined;
-  _user: string | undefined;
+  _id?: string;
+  _user?: string;
   /** How long the hub recognises a publish's id, ms. Cautious until it has told. */
   _idempotency: number;
   /** The hub's clock minus ours, ms. */
-  _clockOffset: number | undefined;
-  _session: Session | undefined;
-  _link: Link | undefined;
+  _clockOffset?: number;
+  _session?: Session;
+  _link?: Link;
   /** Since when connected, and for how long before that. */
-  _since: number | undefined;
+  _since?: number;
   _uptime: number;
 
   /** Connects, also after it has failed; resolves when connected. */
@@ -67,7 +66,8 @@ export function makeConnection(core: Core): Connection {
   const tokens = tokensOf(source);
   /** For the next try; while connected, for being stable and then for a better transport. */
   const timer = core._timer();
-  const renewals = planRenewals(core);
+  /** For the next token. */
+  const renewal = core._timer();
   const transports = allowed(core);
   /** Transports that do not work here, and until when. */
   const bad = new Map<string, number>();
@@ -88,15 +88,7 @@ export function makeConnection(core: Core): Connection {
   let unwatch: Off | undefined;
 
   const status = storeOf<Status>(
-    {
-      state: 'idle',
-      attempt,
-      maxAttempts: retry?.attempts ?? Infinity,
-      retryAt: undefined,
-      transport: undefined,
-      error: undefined,
-      stale: false,
-    },
+    { state: 'idle', attempt, maxAttempts: retry?.attempts ?? Infinity, stale: false } as Status,
     core._guard,
   );
   const isStale = (state: Status['state']) =>
@@ -121,7 +113,7 @@ export function makeConnection(core: Core): Connection {
 
   const clear = () => {
     timer();
-    renewals();
+    renewal();
   };
   const tryNow = () => {
     clear();
@@ -156,9 +148,9 @@ export function makeConnection(core: Core): Connection {
     const code = await import('./tabs/sharing.ts').catch(() => undefined);
     if (key !== shareKey) return undefined;
     sharing ??= code?.shareTabs(core, key);
-    if (!sharing) meter._log('own connection', 'tabs cannot share here');
-    // Where tabs cannot talk to each other after all, this one is on its own.
-    return sharing?._follow().catch(() => undefined);
+    // Where tabs cannot talk to each other, this one is on its own.
+    if (!sharing) meter._log('own connection');
+    return sharing?._follow();
   };
   /** Tries them one after the other. */
   const open = ([name, ...others]: Link['_name'][], token?: string, follow?: Opener): void => {
@@ -235,7 +227,7 @@ export function makeConnection(core: Core): Connection {
     failed(error);
   };
   /** No link any more; what was asked on it is told so. */
-  const drop = (error: FanfareError) => {
+  const drop = (error = errorOf('network', 'begins anew')) => {
     const { _link: link } = it;
     const open = [link, trial];
     clear();
@@ -296,7 +288,7 @@ export function makeConnection(core: Core): Connection {
   const hide = (persisted: boolean) => {
     sharing?._resign();
     if (!persisted) return;
-    drop(new FanfareError('network', 'hidden'));
+    drop();
     leave();
     trying();
   };
@@ -327,22 +319,24 @@ export function makeConnection(core: Core): Connection {
       it._user = user;
     }
     it._clockTold(time);
-    renewals(expires_at);
+    renewal();
+    const { _link: link } = it;
+    if (expires_at && tokens._renewable)
+      core._load('renewal').then(
+        ({ planRenewal }) => it._link === link && planRenewal(core, renewal, expires_at),
+        () => {},
+      );
   };
+
+  const idle = () => set({ state: 'idle', error: undefined });
 
   const it: Connection = {
     _status: status,
     _tokens: tokens,
-    _id: undefined,
-    _user: undefined,
     _idempotency: 30_000,
-    _clockOffset: undefined,
-    _session: undefined,
-    _link: undefined,
-    _since: undefined,
     _uptime: 0,
     _connect() {
-      if (status.value.state === 'failed') set({ state: 'idle', error: undefined });
+      if (status.value.state === 'failed') idle();
       return it._use();
     },
     _use() {
@@ -363,8 +357,8 @@ export function makeConnection(core: Core): Connection {
     },
     _start: start,
     _stop() {
-      halt(new FanfareError('closed'));
-      set({ state: 'idle', error: undefined });
+      halt(errorOf('closed'));
+      idle();
     },
     _wake() {
       if (it._link) probe();
@@ -372,12 +366,12 @@ export function makeConnection(core: Core): Connection {
     },
     _restart() {
       if (!unwatch) return;
-      drop(new FanfareError('network', 'begins anew'));
+      drop();
       tryNow();
     },
     _request(frame, done) {
       if (it._link) it._link._request(frame, done, ackTimeout);
-      else done(new FanfareError('offline'), frame);
+      else done(errorOf('offline'), frame);
     },
     _ask: frame =>
       new Promise((resolve, reject) =>

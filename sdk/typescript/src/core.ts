@@ -2,15 +2,14 @@ import { backoff } from './backoff.ts';
 import { type ClientChannel, openChannel } from './channel.ts';
 import { type Connection, makeConnection } from './connection.ts';
 import { globals, newId } from './env.ts';
-import { FanfareError, fromWire } from './errors.ts';
+import { errorOf, fromWire } from './errors.ts';
+import { type Code, load, type Preloaded } from './later.ts';
 import { toMessage } from './message.ts';
 import { makeMeter } from './metrics.ts';
 import { makePublisher, type Publisher } from './publisher.ts';
 import { type Guard, guardWith } from './store.ts';
 import { type Timer, timerOn } from './timer.ts';
-import type { Preloaded } from './transports.ts';
-import type { ChannelOptions, ClientOptions, Invalid } from './types.ts';
-import { warnInvalid } from './validate.ts';
+import type { ChannelOptions, ClientOptions, Message } from './types.ts';
 
 /** What the parts of one client share. */
 export interface Core {
@@ -21,7 +20,6 @@ export interface Core {
   readonly _connection: Connection;
   readonly _publisher: Publisher;
   readonly _guard: Guard;
-  readonly _invalid: (invalid: Invalid) => void;
   /** Something of the application's threw. */
   readonly _threw: (error: unknown) => void;
   readonly _now: () => number;
@@ -33,10 +31,13 @@ export interface Core {
   readonly _all: () => ClientChannel[];
   /** The channel of that name, made when it is first asked for. */
   readonly _channel: (name: string, options: ChannelOptions) => ClientChannel;
-  /** Reads the past. Its code comes over the network: without one, it is tried again when there is a connection. */
-  readonly _past: () => Promise<typeof import('./past.ts')>;
+  /** What messages were before their schema transformed them: other tabs get that, and validate for themselves. */
+  readonly _originals: WeakMap<Message, Message>;
+  /** What has been loaded. */
+  readonly _code: Partial<Code>;
+  readonly _load: <Name extends keyof Code>(name: Name) => Promise<Code[Name]>;
   // For code that is loaded later: it imports nothing of this, which so stays in one piece.
-  readonly _error: (...args: ConstructorParameters<typeof FanfareError>) => FanfareError;
+  readonly _error: typeof errorOf;
   readonly _fromWire: typeof fromWire;
   readonly _toMessage: typeof toMessage;
 }
@@ -44,7 +45,7 @@ export interface Core {
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 export function makeCore(url: string, options: ClientOptions & Preloaded): Core {
-  const { clock, retry, onHandlerError: threw = uncaught, onInvalid = warnInvalid } = options;
+  const { clock, retry, onHandlerError: threw = uncaught } = options;
   const channels = new Map<string, ClientChannel>();
   const now = () => (clock ?? Date).now();
   const random = () => (options.random ?? Math.random)();
@@ -54,7 +55,9 @@ export function makeCore(url: string, options: ClientOptions & Preloaded): Core 
     _meter: makeMeter(now),
     _channels: channels,
     _guard: guardWith(threw),
-    _invalid: onInvalid,
+    _originals: new WeakMap(),
+    _code: { ...options._code },
+    _load: name => load(core, name),
     _threw: threw,
     _now: now,
     _random: random,
@@ -68,18 +71,7 @@ export function makeCore(url: string, options: ClientOptions & Preloaded): Core 
       channels.set(name, channel);
       return channel;
     },
-    async _past() {
-      for (let tries = 1; ; tries++) {
-        await core._connection._use();
-        const past = options._past ?? (await import('./past.ts').catch(String));
-        // Closed meanwhile: what was asked before does not open it again.
-        if (core._connection._status.value.state === 'idle') throw new FanfareError('closed');
-        if (typeof past !== 'string') return past;
-        if (tries > 4) throw new FanfareError('network', past);
-        await new Promise<void>(resolve => timerOn(clock)(resolve, tries * 1000));
-      }
-    },
-    _error: (...args) => new FanfareError(...args),
+    _error: errorOf,
     _fromWire: fromWire,
     _toMessage: toMessage,
   } as Writable<Core>;

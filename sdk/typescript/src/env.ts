@@ -28,8 +28,7 @@ export function guarded<T>(read: () => T): T | undefined {
 
 /** `length` characters of `[0-9a-z]`, five bits each: unguessable where the platform has randomness of its own; else as random as `random`. */
 export function newId(random: () => number, length: number): string {
-  const bytes = new Uint8Array(length);
-  if (globals.crypto?.getRandomValues) globals.crypto.getRandomValues(bytes);
-  else for (let i = 0; i < length; i++) bytes[i] = random() * 256;
+  const bytes =
+    globals.crypto?.getRandomValues?.(new Uint8Array(length)) ?? Uint8Array.from({ length }, () => random() * 256);
   return Array.from(bytes, byte => (byte % 36).toString(36)).join('');
 }

@@ -5,11 +5,10 @@ import type { Code, FanfareErrorFields, Position } from './types.ts';
 /** What to do about the codes that this package makes. The hub sends the remedies of its own, but for those of 401 and 403 that end something. */
 const REMEDIES: Record<string, string> = {
   closed: 'call connect()',
-  invalid: 'correct the data',
-  network: 'check the address and the network',
+  network: 'check the network',
   offline: "publish with offline: 'queue'",
   outcome_unknown: 'look whether it is there',
-  overflow: 'read faster or give a larger buffer',
+  overflow: 'read faster or raise buffer',
   401: 'connect() with a new token',
   403: 'use a token that allows it',
 };
@@ -34,15 +33,15 @@ export class FanfareError extends Error implements FanfareErrorFields {
   }
 }
 
+/** A new one. */
+export const errorOf = (...args: ConstructorParameters<typeof FanfareError>): FanfareError => new FanfareError(...args);
+
 /** The error in an `error` or `disconnect` frame, or in a problem document. */
 export const fromWire = ({ code, detail, remedy, retryable, retry_after_ms, epoch, offset }: Partial<Frame>) =>
-  new FanfareError(code ?? 'internal', detail, {
+  errorOf(code ?? 'internal', detail, {
     remedy,
     // A frame that says how long to wait means that waiting helps.
     retryable: retryable ?? (retry_after_ms == null ? undefined : true),
     retryAfter: retry_after_ms,
     position: epoch && `${epoch}-${offset}`,
   });
-
-/** Gone with the connection: it can be asked again on the next. */
-export const isNetwork = (error: unknown): boolean => (error as FanfareError).code === 'network';

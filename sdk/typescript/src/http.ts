@@ -40,7 +40,7 @@ export async function ask(
   bytes.sent += sent?.length ?? 0;
   try {
     const fetcher = options.fetch ?? (globalThis as { fetch?: typeof fetch }).fetch;
-    if (!fetcher) throw _error('unsupported', 'no fetch here');
+    if (!fetcher) throw _error('unsupported', 'no fetch (see the option fetch)');
     const response = await fetcher.call(globalThis, `${_core._url}/v1/${endpoint}?${query}`, {
       method,
       headers,

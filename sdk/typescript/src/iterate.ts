@@ -1,6 +1,5 @@
-import { FanfareError } from './errors.ts';
-import { onAbort } from './on-abort.ts';
-import type { IterateOptions, Message, Off } from './types.ts';
+import { errorOf } from './errors.ts';
+import type { IterateOptions, Message } from './types.ts';
 
 /**
  * Messages for a `for await`. It begins to listen when it is made, so that nothing is missed between making it and the first
@@ -9,42 +8,41 @@ import type { IterateOptions, Message, Off } from './types.ts';
 export function iterate(
   channel: string,
   { buffer = 1000, overflow = 'error', signal, onGap }: IterateOptions,
-  listen: (message: (message: Message) => void, error: (error: unknown) => void) => Off,
+  listen: (message: (message: Message) => void, error: (error: unknown) => void, signal: AbortSignal) => void,
 ): AsyncIterableIterator<Message> {
   let waiting: Message[] = [];
   /** It ends, after what waits; with an error, if there is one in it. */
   let over: unknown[] | undefined;
   /** Wakes a loop that waits. */
   let wake = () => {};
-  let stop: Off | undefined;
+  /** Given as options of what listens, of which `signal` is one. */
+  const stop = new AbortController();
 
   const finish = (how: unknown[]) => {
     over ??= how;
     wake();
-    off();
-    stop?.();
+    stop.abort();
   };
   const end = () => {
     waiting = [];
     over = [];
     finish(over);
   };
-  const off = onAbort(signal, end);
-  stop = listen(
+  signal?.addEventListener('abort', end, stop);
+  if (signal?.aborted) end();
+  listen(
     message => {
       if (over) return;
       waiting.push(message);
       wake();
       if (waiting.length <= buffer) return;
       const lost = (overflow === 'oldest' ? waiting.shift() : waiting.pop())!;
-      if (overflow === 'error') finish([new FanfareError('overflow', `${buffer} messages wait`, { channel })]);
+      if (overflow === 'error') finish([errorOf('overflow', `${buffer} messages wait`, { channel })]);
       else onGap?.({ channel, reason: 'overflow', position: lost.position ?? '' });
     },
     error => finish([error]),
+    stop.signal,
   );
-  if (signal?.aborted) end();
-  // It failed while it began to listen.
-  if (over) stop();
   const messages = (async function* () {
     for (;;) {
       const message = waiting.shift();

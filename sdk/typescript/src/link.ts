@@ -1,5 +1,5 @@
 import type { Core } from './core.ts';
-import { FanfareError, fromWire } from './errors.ts';
+import { errorOf, type FanfareError, fromWire } from './errors.ts';
 import type { Status } from './types.ts';
 
 /** A frame of the protocol, in either direction. */
@@ -59,6 +59,8 @@ export interface LinkEvents {
   _closed(error: FanfareError, unfit?: boolean): void;
 }
 
+const SILENT = 'the connection is silent';
+
 /** How long an answer may take when we ask out of doubt. ms. */
 const PROBE = 3000;
 
@@ -84,7 +86,7 @@ export function openLink(
   let heard = 0;
   let ping = 25_000;
 
-  const lost = (detail: string, unfit?: boolean) => _closed(new FanfareError('network', detail), unfit);
+  const lost = (detail: string, unfit?: boolean) => _closed(errorOf('network', detail), unfit);
   const send = (frame: Frame) => {
     if (waiting) waiting.push(frame);
     else if (!ended) transport!._send(frame);
@@ -106,7 +108,7 @@ export function openLink(
     if (timeout)
       late(() => {
         probe();
-        asked.get(ref)?.(new FanfareError('timeout', `${frame.type}: no answer for ${timeout} ms`));
+        asked.get(ref)?.(errorOf('timeout', `no answer to ${frame.type}`));
       }, timeout);
     send({ ...frame, ref });
   };
@@ -119,7 +121,7 @@ export function openLink(
   const probe = (within = PROBE) => {
     if (transport?._refresh) return transport._refresh();
     const since = now();
-    timer(() => (heard > since ? watch() : lost('the connection is silent')), within);
+    timer(() => (heard > since ? watch() : lost(SILENT)), within);
     request({ type: 'ping' }, (error, { time }) => {
       if (error) return;
       core._connection._clockTold(time);
@@ -141,7 +143,7 @@ export function openLink(
     }
   };
 
-  timer(() => lost(`${_name} is silent for ${_mute} ms`, true), _mute);
+  timer(() => lost(SILENT, true), _mute);
   const start = (open: Opener) => {
     if (!ended)
       transport = open(context, {
@@ -164,7 +166,7 @@ export function openLink(
       timer();
       transport?._close();
       for (const answer of [...asked.values()])
-        answer(new FanfareError('network', cause?.message ?? 'the connection was closed', { cause }));
+        answer(errorOf('network', cause?.message ?? 'the connection was closed', { cause }));
     },
   };
 }

@@ -4,20 +4,13 @@ import type { Message } from './types.ts';
 
 /** The message in a frame or a page. `offset` is absent from ephemeral messages, and then `position` is too. */
 export function toMessage(frame: Frame | Record<string, never>, epoch: string, replayed: boolean): Message {
-  const { channel, event = 'message', data, id, offset, time, user, client, key, tags, encoding } = frame as Frame;
+  const { type: _type, data, encoding, ...rest } = frame as Frame;
   return {
-    channel,
-    event,
+    event: 'message',
+    ...(rest as Omit<Message, 'event'>),
     // Bytes as a whole come as base64 in JSON.
     data: encoding === 'base64' ? Uint8Array.from(atob(data), char => char.charCodeAt(0)) : data,
-    id,
-    position: offset && position(epoch, offset),
-    offset,
-    time,
-    user,
-    client,
-    key,
-    tags,
+    position: rest.offset && position(epoch, rest.offset),
     replayed,
   };
 }

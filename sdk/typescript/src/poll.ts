@@ -1,5 +1,5 @@
 import { globals, guarded } from './env.ts';
-import { FanfareError } from './errors.ts';
+import { errorOf } from './errors.ts';
 import { onAbort } from './on-abort.ts';
 import { guardWith, storeOf } from './store.ts';
 import { timerOn } from './timer.ts';
@@ -36,7 +36,7 @@ export function poll<R>(
       abort.abort();
       set({ state: last });
       if (last === 'done') resolve(result!);
-      else reject(error ?? new FanfareError('aborted'));
+      else reject(error ?? errorOf('aborted'));
     };
   });
   // Whoever does not look at `done` has not forgotten to handle its end.

@@ -1,6 +1,12 @@
 import type { Position } from './types.ts';
 
-/** A position taken apart; `undefined` when it is none. Offsets beyond 2^53 lose precision, which no channel reaches. */
+/** A position of the hub's, taken apart. */
+export const partsOf = (position: Position): { epoch: string; offset: number } => {
+  const [epoch, offset] = position.split('-');
+  return { epoch: epoch!, offset: Number(offset) };
+};
+
+/** Any text taken apart as a position; `undefined` when it is none. Offsets beyond 2^53 lose precision, which no channel reaches. */
 export function parsePosition(text: string): { epoch: string; offset: number } | undefined {
   const match = /^([0-9a-z]{1,12})-(\d{1,20})$/.exec(text);
   if (!match || BigInt(match[2]!) > 0xffffffffffffffffn) return undefined;

@@ -1,5 +1,5 @@
 import type { Core } from './core.ts';
-import { FanfareError } from './errors.ts';
+import { errorOf, type FanfareError } from './errors.ts';
 import type { Frame } from './link.ts';
 import { onAbort } from './on-abort.ts';
 import { position } from './position.ts';
@@ -21,8 +21,6 @@ interface Item {
 /** Sends publishes in order, each once or, with its id, again until the hub has answered. */
 export interface Publisher {
   _pending(): number;
-  /** A new idempotency id. */
-  _id(): string;
   _publish(frame: Frame, options: PublishOptions): Promise<Published>;
   /** Connected, maybe anew: everything unanswered goes out again, in order. */
   _flush(): void;
@@ -34,12 +32,9 @@ export function makePublisher(core: Core): Publisher {
   const { _connection: connection, _now: now } = core;
   const { size = 100, age = 60_000 } = core._options.queue ?? {};
   const items = new Set<Item>();
-  let prefix: string | undefined;
-  let count = 0;
 
   return {
     _pending: () => items.size,
-    _id: () => `${(prefix ??= core._newId(16))}-${(++count).toString(36)}`,
     _flush() {
       for (const item of items) item._send();
     },
@@ -48,18 +43,18 @@ export function makePublisher(core: Core): Publisher {
     },
     async _publish(frame, { offline, signal, timeout }) {
       const { channel, ephemeral } = frame;
-      const failure = (code: Code, detail?: string, cause?: unknown) =>
-        new FanfareError(code, detail, { channel, cause });
+      const failure = (code: Code, detail?: string, cause?: unknown) => errorOf(code, detail, { channel, cause });
       if (signal?.aborted) throw failure('aborted');
       connection._start();
       if (!connection._link) {
         const { state, error } = connection._status.value;
         if (state === 'failed') throw error;
         if (ephemeral || offline === 'fail') throw failure('offline');
-        if ([...items].filter(item => !item._sent).length >= size)
-          throw failure('limit_exceeded', `${size} messages wait`);
       }
-      if (items.size >= IN_FLIGHT) throw failure('limit_exceeded', `${IN_FLIGHT} messages wait`);
+      const [most, waiting] = connection._link
+        ? [IN_FLIGHT, items.size]
+        : [size, [...items].filter(item => !item._sent).length];
+      if (waiting >= most) throw failure('limit_exceeded', `${most} messages wait`);
       return new Promise((resolve, reject) => {
         const timer = core._timer();
         let deadline: number;

@@ -1,28 +1,21 @@
 import type { Core } from './core.ts';
 import type { FanfareError } from './errors.ts';
+import type { Timer } from './timer.ts';
+
+// This is loaded when a token that can be renewed is about to expire. It imports nothing of the core, so that the core stays in one piece.
 
 const DAY = 86_400_000;
 
-/**
- * Brings a new token in band, a fifth of its life and at most a minute before its end, by the hub's clock. The function plans it for
- * a token that expires then; for none, it ends the plan.
- */
-export function planRenewals(core: Core): (expiresAt?: number) => void {
-  const timer = core._timer();
+/** Brings a new token in band, a fifth of its life and at most a minute before its end, by the hub's clock. Ended by ending `timer`. */
+export function planRenewal(core: Core, timer: Timer, expiresAt: number): void {
+  const { _connection: connection } = core;
+  const { _tokens: tokens, _link: link } = connection;
+  const life = expiresAt - core._now() - (connection._clockOffset ?? 0);
+  const delay = Math.min(DAY, Math.max(0, life - Math.min(60_000, life / 5)));
+  const current = () => connection._link === link;
 
-  const plan = (expiresAt?: number) => {
-    const { _tokens: tokens, _clockOffset: offset } = core._connection;
-    timer();
-    if (!expiresAt || !tokens._renewable || offset == null) return;
-    const life = expiresAt - core._now() - offset;
-    const delay = Math.min(DAY, Math.max(0, life - Math.min(60_000, life / 5)));
-    timer(() => (delay === DAY ? plan(expiresAt) : renew(1)), delay);
-  };
-  const renew = (attempt: number) => {
-    const { _connection: connection } = core;
-    const { _link: link } = connection;
-    const current = () => connection._link === link;
-    connection._tokens._renew().then(
+  const renew = (attempt: number) =>
+    tokens._renew().then(
       token => {
         if (!current()) return;
         // Nobody in particular any more: that is another connection.
@@ -31,7 +24,7 @@ export function planRenewals(core: Core): (expiresAt?: number) => void {
           if (!current()) return;
           if (error?.code === 'conflict') connection._newIdentity(true);
           else if (!error) {
-            plan(expires_at);
+            if (expires_at) planRenewal(core, timer, expires_at);
             for (const channel of core._all()) channel._subscription._renewed();
           }
         });
@@ -43,6 +36,5 @@ export function planRenewals(core: Core): (expiresAt?: number) => void {
         timer(() => renew(attempt + 1), core._backoff(attempt + 1));
       },
     );
-  };
-  return plan;
+  timer(() => (delay === DAY ? planRenewal(core, timer, expiresAt) : renew(1)), delay);
 }

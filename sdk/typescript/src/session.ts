@@ -29,13 +29,12 @@ export async function openSession(core: Core): Promise<Session> {
         .finally(() => resolve(undefined))
         .catch(() => {});
     });
-  if (storage && locks) {
-    const stored = guarded(() => storage.getItem(key)) ?? '';
-    const session = /^[\w-]{22,64}$/.test(stored) && (await open(stored));
-    if (session) return session;
-    guarded(() => storage.setItem(key, fresh));
-    const made = await open(fresh);
-    if (made) return made;
-  }
+  if (storage && locks)
+    for (const id of [guarded(() => storage.getItem(key)), fresh])
+      if (id && /^[\w-]{22,64}$/.test(id)) {
+        guarded(() => storage.setItem(key, id));
+        const session = await open(id);
+        if (session) return session;
+      }
   return { _id: fresh, _release() {} };
 }

@@ -1,9 +1,9 @@
-import { type ClientChannel, originals } from './channel.ts';
+import type { ClientChannel } from './channel.ts';
 import type { Core } from './core.ts';
-import { FanfareError } from './errors.ts';
+import { errorOf, type FanfareError } from './errors.ts';
 import type { Frame, Link } from './link.ts';
 import { toMessage } from './message.ts';
-import { parsePosition, position } from './position.ts';
+import { partsOf, position } from './position.ts';
 import { recentIds } from './recent-ids.ts';
 import { sequence } from './sequence.ts';
 import { storeOf } from './store.ts';
@@ -90,7 +90,11 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
       });
     };
     const frame: Frame = { type: 'subscribe', channel: name, ...options };
-    if (channel._tokens) channel._withToken(frame).then(send, error => sentOn === link && refused(error));
+    if (channel._waits())
+      channel
+        ._ready()
+        .then(() => channel._withToken(frame))
+        .then(send, error => sentOn === link && refused(error));
     else send(frame);
   };
   /** From where we are; at first, from where those who listen want to begin. */
@@ -121,17 +125,17 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
       const again = core._backoff(++tries);
       return retry(() => connection._link === link && subscribe(link!), error.retryAfter ?? (expired ? 0 : again));
     }
-    meter._log('refused', `${name}: ${error.message}`);
+    const detail = `${name}: ${error.message}`;
+    meter._log('refused', detail);
     set('refused', error);
-    if (![...subscribers].some(({ _options }) => _options.onError))
-      console.warn(`fanfare: ${name} was refused: ${error.message}`);
+    if (![...subscribers].some(({ _options }) => _options.onError)) console.warn('fanfare refused', detail);
     for (const subscriber of [...subscribers]) subscriber._error(error);
   };
 
   // ---- what comes
 
   const subscribed = ({ epoch: now, offset: newest, replay }: Frame) => {
-    const since = asked?.since && parsePosition(asked.since);
+    const since = asked?.since && partsOf(asked.since);
     const first = epoch == null;
     synced = true;
     tries = 0;
@@ -223,7 +227,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
   const place = (subscriber: Subscriber) => {
     if (!synced) return;
     const { since, last } = subscriber._options;
-    const from = since && parsePosition(since);
+    const from = since && partsOf(since);
     /** The subscribe that was answered asked for this one too. */
     const ours = subscriber._asked === asked ? asked : undefined;
     const now = Math.max(offset, head);
@@ -245,7 +249,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
     else if (keyed()) {
       const join = subscriber._hold();
       const items = [...entries.value.values()].map((message): Item => {
-        const own = (subscriber._placed && originals.get(message)) || message;
+        const own = (subscriber._placed && core._originals.get(message)) || message;
         return { _message: { ...own, replayed: true } };
       });
       begin(offset, items.length);
@@ -258,7 +262,7 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
     const join = subscriber._hold();
     let past: Item[] = [];
     try {
-      past = await (await core._past()).before(core, channel, subscriber, then, upTo);
+      past = await (await core._load('past')).before(core, channel, subscriber, then, upTo);
     } catch (error) {
       // Closed meanwhile: begun anew when there is a connection again.
       if ((error as FanfareError).code === 'closed') subscriber._floor = undefined;
@@ -304,12 +308,12 @@ export function subscriptionOf(core: Core, channel: ClientChannel): Subscription
       if (type === 'message') took(frame);
       else if (type === 'gap') gap(frame);
       else if (type === 'presence') {
-        channel.presence._frame(frame);
+        channel.presence._membership()?._frame(frame);
         channel._relays._tell(frame);
       }
       // Without `ref` it answers nobody: the hub subscribed us by a token's claim, which our own subscribe follows.
       else if (type === 'subscribed' && ref != null) subscribed(frame);
-      else if (type === 'unsubscribed') refused(_error ?? new FanfareError(code, undefined, { channel: name }));
+      else if (type === 'unsubscribed') refused(_error ?? errorOf(code, undefined, { channel: name }));
     },
     _place: place,
   };

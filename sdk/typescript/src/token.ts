@@ -1,4 +1,4 @@
-import { FanfareError } from './errors.ts';
+import { errorOf, FanfareError } from './errors.ts';
 import type { TokenSource } from './types.ts';
 
 /** A token that is fetched when it is needed: one call at a time, whoever asks. */
@@ -25,7 +25,7 @@ export function tokensOf(source: TokenSource | undefined): Tokens {
     const mine = (stop = new AbortController());
     try {
       const token = await (source as Function)({ signal: mine.signal });
-      if (mine.signal.aborted) throw new FanfareError('aborted');
+      if (mine.signal.aborted) throw errorOf('aborted');
       return (held = token || undefined);
     } catch (cause) {
       throw refusal(cause);
@@ -55,5 +55,5 @@ function refusal(cause: unknown): FanfareError {
   if (cause instanceof FanfareError) return cause;
   const { status, message = status ?? cause } = Object(cause);
   const code = status === 401 ? 'unauthorized' : status === 403 ? 'forbidden' : 'network';
-  return new FanfareError(code, `no token: ${message}`, { cause });
+  return errorOf(code, `no token: ${message}`, { cause });
 }

@@ -22,12 +22,6 @@ export function remember(core: Core, name: TransportName | ''): void {
 
 const key = (core: Core) => `fanfare:transport:${core._url}`;
 
-/** Code that is here already, and need not be loaded: `fanfare-client/testing` brings it, since its time is not the network's. */
-export interface Preloaded {
-  _openHttp?: (name: TransportName) => Opener;
-  _past?: typeof import('./past.ts');
-}
-
 /**
  * The transport's code. Most clients never need that of HTTP. It comes by HTTP as well, so where it cannot be loaded, the transport
  * would hardly work; the next try loads it again.

@@ -1,4 +1,4 @@
-import { FanfareError } from './errors.ts';
+import type { Core } from './core.ts';
 import type { Invalid, SchemaIssue, StandardSchemaV1 } from './types.ts';
 
 export interface Checked {
@@ -18,9 +18,21 @@ export function check(schema: StandardSchemaV1 | undefined, value: unknown): Che
 }
 
 /** Checks what is about to be sent. The input is sent, not the output: who receives it validates again. */
-export async function checkInput(schema: StandardSchemaV1 | undefined, data: unknown, channel: string): Promise<void> {
+export async function checkInput(
+  { _error }: Core,
+  schema: StandardSchemaV1 | undefined,
+  data: unknown,
+  channel: string,
+): Promise<void> {
   const { issues } = await check(schema, data);
-  if (issues) throw new FanfareError('invalid', summary(issues), { issues, channel });
+  if (issues) throw _error('invalid', summary(issues), { issues, channel });
+}
+
+/** Data that came and does not fit. */
+export function tellInvalid({ _options }: Core, invalid: Invalid): void {
+  const { channel, event = 'presence', issues } = invalid;
+  if (_options.onInvalid) _options.onInvalid(invalid);
+  else console.warn(`fanfare: invalid ${event} on ${channel} was dropped: ${summary(issues)}`);
 }
 
 const summary = (issues: readonly SchemaIssue[]): string =>
@@ -31,7 +43,3 @@ const summary = (issues: readonly SchemaIssue[]): string =>
       return at[0] ? `${at.join('.')}: ${message}` : message;
     })
     .join('; ');
-
-export function warnInvalid({ channel, event = 'presence', issues }: Invalid): void {
-  console.warn(`fanfare: invalid ${event} on ${channel} was dropped: ${summary(issues)}`);
-}

@@ -1,6 +1,6 @@
 import { CODES } from './codes.gen.ts';
 import { globals, guarded } from './env.ts';
-import { FanfareError, fromWire } from './errors.ts';
+import { errorOf, fromWire } from './errors.ts';
 import type { Frame, Opener } from './link.ts';
 import type { Code, WebSocketLike } from './types.ts';
 
@@ -9,11 +9,11 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
   const { _options, _url } = _core;
   const { _counts: counts } = _core._meter;
   const protocols = ['fanfare.v1.json'];
-  // What a subprotocol's name may consist of (RFC 9110 token).
-  const fits = /^[\w!#$%&'*+.^`|~-]*$/.test(_token!);
+  // What tokens consist of that may be in a subprotocol's name (RFC 9110 token).
+  const fits = /^[\w.~+-]*$/.test(_token!);
   let socket: WebSocketLike | undefined;
 
-  const end = (code: Code, detail: string, unfit?: boolean) => _closed(new FanfareError(code, detail), unfit);
+  const end = (code: Code, detail: string, unfit?: boolean) => _closed(errorOf(code, detail), unfit);
   const send = (frame: Frame) => {
     const text = JSON.stringify(frame);
     counts.bytes.sent += text.length;
@@ -22,8 +22,7 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
   if (_token && fits) protocols.push(`fanfare.token.${_token}`);
   try {
     const Socket = _options.WebSocket ?? globals.WebSocket;
-    if (!Socket) throw 'give one as the option WebSocket';
-    socket = new Socket(`${_url.replace(/^http/, 'ws')}/v1/ws?session=${_session}`, protocols) as WebSocketLike;
+    socket = new Socket!(`${_url.replace(/^http/, 'ws')}/v1/ws?session=${_session}`, protocols) as WebSocketLike;
     counts.requests++;
     socket.onopen = () => {
       if (!fits) send({ type: 'auth', token: _token });
@@ -45,7 +44,7 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
     socket.onerror = () => {};
   } catch (error) {
     // A page over https may not open ws://, for one.
-    queueMicrotask(() => end('unsupported', `no WebSocket here: ${error}`, true));
+    queueMicrotask(() => end('unsupported', `no WebSocket (see the option WebSocket): ${error}`, true));
   }
   return {
     _send: send,

@@ -111,7 +111,12 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
 
   return {
     async _follow() {
-      air ??= new BroadcastChannel(name);
+      try {
+        air ??= new BroadcastChannel(name);
+      } catch {
+        // Not allowed here: on our own.
+        return undefined;
+      }
       air.onmessage = ({ data }: MessageEvent<TabMessage>) => {
         follow?.(data);
         if (release) serve(data);

@@ -1,9 +1,7 @@
 import type { ServerCode } from '../codes.gen.ts';
-import { openHttp } from '../http-link.ts';
-import { before, history } from '../past.ts';
-import type { Preloaded } from '../transports.ts';
 import type { ClientOptions, Clock, Member, Message, Position } from '../types.ts';
 import { type AdvancedClock, VirtualClock } from './clock.ts';
+import { CODE } from './code.ts';
 import { fetchOf } from './fetch.ts';
 import { publish } from './operations.ts';
 import { socketsOf } from './socket.ts';
@@ -86,8 +84,7 @@ export class FakeHub {
       fetch: fetchOf(world),
       clock: world.clock,
       random: () => 0.5,
-      // Loading it would take real time, of which there is none here.
-      ...({ _openHttp: openHttp, _past: { before, history } } satisfies Preloaded),
+      ...CODE,
       ...(more as T),
     };
   }

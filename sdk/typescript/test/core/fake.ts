@@ -1,6 +1,6 @@
 import { vi } from 'vitest';
 import { type Client, type ClientOptions, createClient, type Schema } from '../../src/index.ts';
-import * as past from '../../src/past.ts';
+import { CODE } from '../../src/testing/code.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: frames are read field by field
 export type Frame = any;
@@ -82,8 +82,7 @@ export function make<S extends Schema>(options: ClientOptions<S> = {}): Client<S
     WebSocket: FakeSocket as never,
     transports: ['ws'],
     random: () => 0.5,
-    // Loading it would take real time.
-    ...({ _past: past } as object),
+    ...CODE,
     ...options,
   });
 }
