@@ -2,6 +2,10 @@
 import test, { after, before, describe } from "node:test";
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import WebSocket from "ws";
 import { io } from "socket.io-client";
 import msgpack from "socket.io-msgpack-parser";
@@ -275,4 +279,52 @@ test("a reader that stops reading holds up nobody, and hears all when it goes on
   await until("the slow one heard all", () => late.length === 900, 20_000);
   assert.deepEqual(late.map(({ n }) => n), Array.from({ length: 900 }, (_, n) => n));
   [slow, quick, writer].forEach((socket) => socket.disconnect());
+});
+
+test("a schema that lists the application's events leaves the words that need no code to the hub", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "fanfare-schema-"));
+  const schema = join(directory, "chat.schema.json");
+  writeFileSync(schema, JSON.stringify({ events: { say: { type: "string" }, DO: true, history: { type: "number" } }, others: "refuse" }));
+  const asked = [];
+  const application = createServer((request, response) => {
+    let body = "";
+    request.on("data", (data) => (body += data));
+    request.on("end", () => {
+      asked.push(JSON.parse(body).event);
+      response.end(JSON.stringify({ reply: ["done"] }));
+    });
+  });
+  await new Promise((done) => application.listen(0, "127.0.0.1", done));
+  const own = await start(`
+    [socketio]
+    enabled = true
+    [hooks]
+    url = "http://127.0.0.1:${application.address().port}"
+    secret = "${SECRET}"
+    events = ["call"]
+    private_addresses = true
+    [namespaces.chat]
+    schema = ${JSON.stringify(schema)}
+    anonymous = ["subscribe", "publish"]
+  `);
+  const socket = io(`${own.url}/chat`, { forceNew: true, transports: ["websocket"] });
+  open.push(socket);
+  await event(socket, "connect");
+  const code = async (...args) => (await ask(socket, ...args)).error?.code;
+  assert.equal(await code("subscribe", "room"), undefined);
+  const said = event(socket, "say");
+  assert.equal(await code("publish", "room", "say", "hi"), undefined);
+  assert.equal((await said)[0], "hi");
+  assert.equal(await code("publish", "room", "say", 1), "bad_request");
+  assert.equal(await code("publish", "room", "other", 1), "bad_request");
+  assert.equal(await code("other", 1), "bad_request");
+  // A word that the schema means is the application's.
+  assert.equal(await code("history", "room"), "bad_request");
+  assert.deepEqual(asked, []);
+  assert.equal(await ask(socket, "DO", 1), "done");
+  assert.deepEqual(asked, ["DO"]);
+  socket.disconnect();
+  await own.stop();
+  application.close();
+  rmSync(directory, { recursive: true, force: true });
 });

@@ -3,7 +3,7 @@ import test, { after, before } from "node:test";
 import assert from "node:assert/strict";
 import { io } from "socket.io-client";
 import WebSocket from "ws";
-import { SEED, event, joined, engine, proxy, publish, random, sleep, start, until } from "./support.mjs";
+import { SEED, event, get, joined, engine, polling, post, proxy, publish, random, sleep, start, until } from "./support.mjs";
 
 let hub;
 before(async () => {
@@ -12,6 +12,7 @@ before(async () => {
   hub = await start(`
     [socketio]
     enabled = true
+    ping_timeout = "60s"
     [limits]
     commands_per_second = 0
     [namespaces.default]
@@ -185,6 +186,113 @@ test("what the log no longer holds is a fresh CONNECT, never a silent hole", asy
   await small.stop();
 });
 
+/** Bursts of one event in each of many channels: as many changes between channels as events, so long as the client is sent them. */
+async function bursts(raw, name, rounds) {
+  const channels = Array.from({ length: 64 }, (_, n) => `${name}:${n}`);
+  for (const [n, channel] of channels.entries()) {
+    raw.send(`42${n}["subscribe","${channel}"]`);
+    assert.match(await raw.next(), new RegExp(`^43${n}`));
+  }
+  const said = await writer(hub.url);
+  const got = [];
+  let pings = 0;
+  return {
+    got,
+    total: rounds * channels.length,
+    pings: () => pings,
+    async take(frame, answers) {
+      if (frame !== "2") return got.push(JSON.parse(frame.slice(2)));
+      pings++;
+      if (answers) raw.send("3");
+    },
+    async run(answers) {
+      let held = false;
+      for (let n = 0; n < rounds; n++) {
+        for (const channel of channels) said.say(channel, "e", n);
+        while (!held && got.length < (n + 1) * channels.length) {
+          await raw.next(3000).then((frame) => this.take(frame, answers), () => (held = true));
+        }
+      }
+      await said.settled();
+      said.close();
+    },
+    /** Everything came once, and what is of one channel in order. */
+    check(events) {
+      const by = group(events, (event) => event[2].channel);
+      assert.deepEqual([...by.keys()].sort(), [...channels].sort());
+      const expected = Array.from({ length: rounds }, (_, n) => n);
+      for (const [channel, list] of by) assert.deepEqual(list.map((event) => event[1]), expected, channel);
+    },
+  };
+}
+
+function group(list, key) {
+  const groups = new Map();
+  for (const item of list) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+  return groups;
+}
+
+test("a client that is thousands of changes between channels behind goes on exactly", { timeout: 60_000 }, async () => {
+  const raw = await joined(hub.url);
+  const { sid, pid } = JSON.parse(raw.connect.slice(2));
+  const turns = await bursts(raw, "silent", 80);
+  await turns.run(false);
+  // It was asked how far it has come, and sent no more than can be told apart when it did not say.
+  assert.equal(turns.pings(), 1);
+  assert.ok(turns.got.length >= 4096 && turns.got.length < turns.total, `${turns.got.length}`);
+  raw.socket.terminate();
+  // It had received few of them.
+  const received = turns.got.slice(0, 100);
+  const again = await engine(hub.url);
+  again.send(`40${JSON.stringify({ pid, offset: received.at(-1).at(-1) })}`);
+  assert.equal(await again.next(), `40${JSON.stringify({ sid, pid })}`);
+  while (received.length < turns.total) {
+    const frame = await again.next();
+    if (frame === "2") again.send("3");
+    else received.push(JSON.parse(frame.slice(2)));
+  }
+  turns.check(received);
+  again.close();
+});
+
+test("a client that answers is sent everything, however often channels change", { timeout: 60_000 }, async () => {
+  const raw = await joined(hub.url);
+  const turns = await bursts(raw, "alive", 80);
+  await turns.run(true);
+  while (turns.got.length < turns.total) await turns.take(await raw.next(), true);
+  turns.check(turns.got);
+  assert.ok(turns.pings() >= 5, `${turns.pings()} pings`);
+  raw.close();
+});
+
+test("a client that fetches is not asked what it has received: it says so by fetching again", { timeout: 60_000 }, async () => {
+  const rounds = 20;
+  const channels = Array.from({ length: 32 }, (_, n) => `fetched:${n}`);
+  const sid = await polling(hub.url);
+  await post(hub.url, sid, "40");
+  assert.match(await (await get(hub.url, sid)).text(), /^40\{/);
+  await post(hub.url, sid, channels.map((name, n) => `42${n}["subscribe","${name}"]`).join("\x1e"));
+  const got = [];
+  const fetched = async () => {
+    for (const packet of (await (await get(hub.url, sid)).text()).split("\x1e")) {
+      assert.notEqual(packet, "2");
+      if (packet.startsWith("42")) got.push(JSON.parse(packet.slice(2)));
+      if (packet.startsWith("4331")) said = await writer(hub.url);
+    }
+  };
+  let said;
+  while (!said) await fetched();
+  for (let n = 0; n < rounds; n++) {
+    for (const channel of channels) said.say(channel, "e", n);
+    while (got.length < (n + 1) * channels.length) await fetched();
+  }
+  for (const channel of channels) {
+    const own = got.filter((event) => event[2].channel === channel).map((event) => event[1]);
+    assert.deepEqual(own, Array.from({ length: rounds }, (_, n) => n));
+  }
+  said.close();
+});
+
 test("without recovery there is no secret and nothing is appended", async () => {
   const plain = await start(`
     [socketio]
@@ -216,7 +324,8 @@ for (const busy of [1, 2]) {
       ack = "stored"
       anonymous = ["subscribe", "publish", "history"]
     `);
-    const socket = io(stored.url, {
+    const between = await proxy(stored.port);
+    const socket = io(between.url, {
       transports: ["websocket"], forceNew: true, reconnectionDelay: 20, reconnectionDelayMax: 100,
     });
     const got = { a: [], b: [], c: [] };
@@ -233,15 +342,21 @@ for (const busy of [1, 2]) {
     await say(20, 60, busy === 1 ? ["a"] : ["a", "b"]);
     await until("more came", () => got.a.length === 60 && got.b.length === (busy === 1 ? 20 : 60));
     const again = event(socket, "connect", 30_000);
+    between.block(true);
     await stored.kill();
     stored = await stored.again();
+    // What is published before the client is back was not sent to it before the server died.
+    await say(60, 80, ["a", "b"]);
+    between.block(false);
     await again;
     assert.equal(socket.recovered, busy === 1);
-    await say(60, 80, ["a", "b"]);
-    if (busy === 1) await until("all came", () => got.a.length >= 80, 10_000);
-    assert.deepEqual(got.a, Array.from({ length: busy === 1 ? 80 : 60 }, (_, n) => n));
-    assert.deepEqual(got.c, Array.from({ length: 20 }, (_, n) => n));
+    const to = (end) => Array.from({ length: end }, (_, n) => n);
+    if (busy === 1) await until("all came", () => got.a.length >= 80 && got.b.length >= 40, 10_000);
+    assert.deepEqual(got.a, to(busy === 1 ? 80 : 60));
+    assert.deepEqual(got.b, busy === 1 ? [...to(20), ...to(80).slice(60)] : to(60));
+    assert.deepEqual(got.c, to(20));
     socket.disconnect();
+    between.stop();
     await stored.stop();
   });
 }

@@ -32,6 +32,11 @@ pub trait Fit: Send + Sync {
     /// # Errors
     /// `bad_request`, with the place in the data.
     fn check(&self, event: &str, data: &Data) -> Result<(), Problem>;
+
+    /// Whether it says anything of this event in particular.
+    fn names(&self, _event: &str) -> bool {
+        true
+    }
 }
 
 /// Limits of one connection. Sizes in bytes, times in milliseconds.

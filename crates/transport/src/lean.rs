@@ -24,7 +24,7 @@ use crate::{
     socketio::serve::{Service, abandon},
 };
 
-/// How a request that may be lean begins.
+/// How a request that may be lean begins, but for those that Socket.IO clients push.
 const GET: &[u8] = b"GET ";
 /// Head lines looked at; a request with more goes to the HTTP server.
 const HEADERS: usize = 64;
@@ -32,6 +32,10 @@ const HEADERS: usize = 64;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A head up to this size may be lean.
 const LEAN_HEAD: usize = 16 << 10;
+/// A body up to this size may be.
+const LEAN_BODY: usize = 16 << 10;
+/// How long it may be awaited here: most come with their heads, or at once.
+const BODY: Duration = Duration::from_millis(50);
 
 /// Who serves a connection.
 pub enum Accepted<S> {
@@ -43,12 +47,14 @@ pub enum Accepted<S> {
     Http(Rewind<S>),
 }
 
-/// A request without a body on a connection that no HTTP server holds.
+/// A request on a connection that no HTTP server holds.
 pub struct Asked<S> {
     /// Where the answer goes.
     pub stream: S,
     /// What is asked.
     pub parts: Parts,
+    /// Its body, which only what a Socket.IO client pushes has.
+    pub body: Vec<u8>,
     /// What the client sent behind it.
     pub early: Vec<u8>,
 }
@@ -96,20 +102,33 @@ pub async fn accept<S: Lean>(
     early: Vec<u8>,
     within: Duration,
 ) -> Accepted<S> {
-    let Ok(Some((head, parsed))) = timeout(within, read_head(&mut stream, early)).await else {
+    let service = Service::socketio(node.clone());
+    let Ok(Some((mut head, parsed))) =
+        timeout(within, read_head(&mut stream, early, &service.beginning_of_posts())).await
+    else {
         return Accepted::Taken;
     };
     let Some((mut parts, length)) = parsed else { return Accepted::Http(Rewind::new(stream, head)) };
     let early = |head: &[u8]| head.get(length..).unwrap_or_default().to_vec();
-    if let Some(service) = socketio(node, &parts) {
+    if asks_for_socketio(&service, &parts) {
         if S::SECURE {
             parts.extensions.insert(Secure);
         }
         socketio_websocket(&service, &parts, stream, &early(&head)).await;
         return Accepted::Taken;
     }
-    if is_poll(&parts) {
-        return Accepted::Poll(Box::new(Asked { stream, parts, early: early(&head) }));
+    if is_poll(&service, &parts) {
+        return Accepted::Poll(Box::new(Asked { stream, parts, body: Vec::new(), early: early(&head) }));
+    }
+    if let Some(size) = push(&service, &parts) {
+        let end = length + size;
+        // Not there at once, or not at all: the HTTP server's to await and to judge.
+        if !matches!(timeout(BODY, read_until(&mut stream, &mut head, end)).await, Ok(Ok(true))) {
+            return Accepted::Http(Rewind::new(stream, head));
+        }
+        let early = head.split_off(end);
+        drop(head.drain(..length));
+        return Accepted::Poll(Box::new(Asked { stream, parts, body: head, early }));
     }
     let Some(transport) = lean_transport(&parts) else { return Accepted::Http(Rewind::new(stream, head)) };
     if S::SECURE {
@@ -152,16 +171,12 @@ async fn say_no(stream: &mut impl Lean, answer: &[u8]) {
     let _ = timeout(LAST_WORDS, told).await;
 }
 
-/// Socket.IO, if the request is for a WebSocket of it.
-fn socketio(node: &Arc<Node>, parts: &Parts) -> Option<Service> {
-    if parts.method != Method::GET || !parts.headers.contains_key(header::UPGRADE) {
-        return None;
-    }
-    let settings = node.rules.socketio();
-    let path = parts.uri.path();
-    let is_there = *path == *settings.path || *path == *settings.path.trim_end_matches('/');
-    let host_once = parts.headers.get_all(header::HOST).iter().count() == 1;
-    (settings.enabled && is_there && host_once).then(|| Service::socketio(node.clone(), settings))
+/// Whether a request is for a WebSocket of Socket.IO.
+fn asks_for_socketio(service: &Service, parts: &Parts) -> bool {
+    parts.method == Method::GET
+        && parts.headers.contains_key(header::UPGRADE)
+        && parts.headers.get_all(header::HOST).iter().count() == 1
+        && service.is_at(parts.uri.path())
 }
 
 async fn socketio_websocket<S: Lean>(service: &Service, parts: &Parts, mut stream: S, early: &[u8]) {
@@ -181,8 +196,8 @@ async fn socketio_websocket<S: Lean>(service: &Service, parts: &Parts, mut strea
 /// What was read, and the head in it if it is one.
 type Head = (Vec<u8>, Option<(Parts, usize)>);
 
-/// None when the client went away first.
-async fn read_head(stream: &mut impl Lean, mut head: Vec<u8>) -> Option<Head> {
+/// None when the client went away first. `posts`: how a POST begins that may be lean.
+async fn read_head(stream: &mut impl Lean, mut head: Vec<u8>, posts: &[u8]) -> Option<Head> {
     let mut end = HeadEnd::default();
     let mut read = !head.is_empty();
     loop {
@@ -193,9 +208,9 @@ async fn read_head(stream: &mut impl Lean, mut head: Vec<u8>) -> Option<Head> {
             }
         }
         read = false;
-        // Cheaply turns away what is no GET before the whole head is there (uploads, HTTP/2).
-        let beginning = head.get(..head.len().min(GET.len())).unwrap_or_default();
-        if !GET.starts_with(beginning) {
+        // Cheaply turns away what is none of these before the whole head is there (uploads, HTTP/2).
+        let begins = |how: &[u8]| head.iter().zip(how).all(|(is, should)| is == should);
+        if !begins(GET) && (posts.is_empty() || !begins(posts)) {
             return Some((head, None));
         }
         if end.find(&head).is_some() {
@@ -206,6 +221,17 @@ async fn read_head(stream: &mut impl Lean, mut head: Vec<u8>) -> Option<Head> {
             return Some((head, None));
         }
     }
+}
+
+/// Reads until there are so many bytes; false when the client ended its side first.
+async fn read_until(stream: &mut impl Lean, bytes: &mut Vec<u8>, end: usize) -> io::Result<bool> {
+    while bytes.len() < end {
+        bytes.reserve(end - bytes.len());
+        if stream.read_buf(bytes).await? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A whole head and its length; none if it is one that the HTTP server should judge.
@@ -239,10 +265,28 @@ fn lean_transport(parts: &Parts) -> Option<Transport> {
     (is_plain(parts) && !cross).then_some(transport)
 }
 
-/// A poll that needs nothing of HTTP but an answer.
-fn is_poll(parts: &Parts) -> bool {
-    let asks_more = [header::EXPECT, header::UPGRADE].iter().any(|name| parts.headers.contains_key(name));
-    parts.uri.path() == "/v1/poll" && is_plain(parts) && !asks_more
+/// A poll, of a Socket.IO client too, that needs nothing of HTTP but an answer.
+fn is_poll(service: &Service, parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    is_plain(parts) && !asks_more(parts) && (path == "/v1/poll" || service.is_at(path))
+}
+
+/// The size of what a Socket.IO client pushes, where that too needs nothing but an answer, and is not large.
+fn push(service: &Service, parts: &Parts) -> Option<usize> {
+    let length = parts.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    let is_number = length.bytes().all(|byte| byte.is_ascii_digit());
+    let size = length.parse().ok().filter(|size| is_number && *size <= LEAN_BODY)?;
+    let once = |name| parts.headers.get_all(name).iter().count() == 1;
+    let is_lean = parts.method == Method::POST
+        && once(header::CONTENT_LENGTH)
+        && once(header::HOST)
+        && !parts.headers.contains_key(header::TRANSFER_ENCODING)
+        && !asks_more(parts);
+    (is_lean && service.is_at(parts.uri.path())).then_some(size)
+}
+
+fn asks_more(parts: &Parts) -> bool {
+    [header::EXPECT, header::UPGRADE].iter().any(|name| parts.headers.contains_key(name))
 }
 
 /// A GET without a body that says once where it goes.

@@ -114,9 +114,18 @@ impl Node {
         drop(self.application.set(application));
     }
 
-    /// Polls that wait: connections of the hub, each in the hands of an HTTP server.
+    /// Polls that wait, Socket.IO's too: connections of the hub, each on one of the server's.
     pub fn parked(&self) -> usize {
         self.parked.load(Ordering::Relaxed)
+    }
+
+    /// Reads back what an earlier run of the server knew of its Socket.IO clients. To be called before anything is published; where it is
+    /// not, or fails, fewer of them go on where they were.
+    ///
+    /// # Errors
+    /// What the broker answers.
+    pub async fn read_back_clients(&self) -> Result<(), Problem> {
+        self.socketio.read_back(self).await
     }
 
     /// Whether the node is stopping.

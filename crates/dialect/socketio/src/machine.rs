@@ -1,6 +1,4 @@
 //! One connection's namespaces: which are joined, what a packet means there, and what ends the connection.
-use std::collections::BTreeMap;
-
 use crate::{
     assembly::{Assembly, Broken},
     json, msgpack,
@@ -88,7 +86,8 @@ enum State {
 #[derive(Debug)]
 pub struct Machine {
     limits: Limits,
-    namespaces: BTreeMap<Box<str>, State>,
+    /// Few: mostly one.
+    namespaces: Vec<(Box<str>, State)>,
     assembly: Assembly,
     parser: Option<Parser>,
 }
@@ -96,7 +95,7 @@ pub struct Machine {
 impl Machine {
     /// A connection that has joined nothing.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, namespaces: BTreeMap::new(), assembly: Assembly::default(), parser: None }
+        Self { limits, namespaces: Vec::new(), assembly: Assembly::default(), parser: None }
     }
 
     /// How packets are encoded, once the first has come.
@@ -111,7 +110,7 @@ impl Machine {
 
     /// Whether any namespace is joined or being joined.
     pub fn is_used(&self) -> bool {
-        self.namespaces.values().any(|state| *state != State::Ended)
+        self.namespaces.iter().any(|(_, state)| *state != State::Ended)
     }
 
     /// A text packet came.
@@ -143,26 +142,40 @@ impl Machine {
         }
     }
 
+    fn state(&mut self, namespace: &str) -> Option<&mut State> {
+        self.namespaces.iter_mut().find(|(name, _)| **name == *namespace).map(|(_, state)| state)
+    }
+
+    fn forget(&mut self, namespace: &str) {
+        self.namespaces.retain(|(name, _)| **name != *namespace);
+    }
+
     fn packet(&mut self, packet: Packet) -> Result<Option<Input>, Fatal> {
         let Packet { kind, namespace, id, data, .. } = packet;
-        let state = self.namespaces.get(&namespace).copied();
+        let state = self.state(&namespace).map(|state| *state);
         match (kind, state) {
             // Said again before it was answered, as a client does whose `connect()` was called twice: one answer is for both.
             (Kind::Connect, Some(State::Joining)) => Ok(None),
             (Kind::Connect, Some(State::Joined)) => Err(Fatal::JoinedTwice),
             (Kind::Connect, None | Some(State::Ended)) => {
                 if state.is_none() && self.namespaces.len() >= self.limits.namespaces {
-                    self.namespaces.retain(|_, state| *state != State::Ended);
+                    self.namespaces.retain(|(_, state)| *state != State::Ended);
                     if self.namespaces.len() >= self.limits.namespaces {
                         return Err(Fatal::Namespaces);
                     }
                 }
-                self.namespaces.insert(namespace.clone(), State::Joining);
+                match self.state(&namespace) {
+                    Some(state) => *state = State::Joining,
+                    None => {
+                        self.namespaces.reserve_exact(1);
+                        self.namespaces.push((namespace.clone(), State::Joining));
+                    }
+                }
                 Ok(Some(Input::Connect { namespace, auth: data }))
             }
             (_, Some(State::Ended)) => Ok(None),
             (Kind::Disconnect, Some(State::Joined)) => {
-                self.namespaces.remove(&namespace);
+                self.forget(&namespace);
                 Ok(Some(Input::Disconnect { namespace }))
             }
             (Kind::Event, Some(State::Joined)) => {
@@ -183,19 +196,19 @@ impl Machine {
 
     /// A CONNECT was granted.
     pub fn joined(&mut self, namespace: &str) {
-        if let Some(state) = self.namespaces.get_mut(namespace) {
+        if let Some(state) = self.state(namespace) {
             *state = State::Joined;
         }
     }
 
     /// A CONNECT was refused: another may follow.
     pub fn refused(&mut self, namespace: &str) {
-        self.namespaces.remove(namespace);
+        self.forget(namespace);
     }
 
     /// The server ended a namespace.
     pub fn ended(&mut self, namespace: &str) {
-        if let Some(state) = self.namespaces.get_mut(namespace) {
+        if let Some(state) = self.state(namespace) {
             *state = State::Ended;
         }
     }

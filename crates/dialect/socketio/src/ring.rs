@@ -8,13 +8,13 @@ use fanfare_protocol::{Epoch, Position};
 
 use crate::Offset;
 
-/// Entries at most: as many as there can be events of changing channels between the server and a client that lags, in the buffers on the way.
-/// Successive events of one channel are one entry.
-pub const ENTRIES: usize = 8192;
-/// Entries that are saved at most, the newest.
-const SAVED: usize = 1024;
-/// Channels remembered at most, left ones included.
-const CHANNELS: usize = 1024;
+/// Entries at most. Successive events of one channel are one entry. A client that may not have received so many is sent nothing more until it says
+/// how far it has come ([`Ring::is_full`]), so that none is ever missing.
+pub const ENTRIES: usize = 4096;
+/// With so many entries the client is asked how far it has come.
+const ASK: usize = 256;
+/// With fewer channels none is forgotten, left ones included.
+const CHANNELS: usize = 64;
 
 /// A run of one channel's events, sent without another's between.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,8 @@ struct Channel {
     /// The last that was sent.
     last: u64,
     joined: bool,
+    /// The ring was read back after the server died, and whether anything was sent behind `last` is not known.
+    blind: bool,
 }
 
 /// Whose events were sent since the ring was last saved.
@@ -55,12 +57,12 @@ pub struct Ring {
     runs: VecDeque<Run>,
     /// Runs that were dropped from the front so far.
     dropped: u64,
-    /// Runs were dropped that the client may still refer to.
-    lost: bool,
+    /// The client was to be asked how far it has come, and has not said it since.
+    asked: bool,
+    /// With so many channels those are forgotten that nothing refers to.
+    crowd: usize,
     /// Whose events were sent since the ring was last saved.
     unsaved: Unsaved,
-    /// What was sent after the channels' last known positions is not known: the ring was read back after the server died.
-    blind: bool,
 }
 
 /// Where the reading of a channel goes on.
@@ -88,7 +90,7 @@ pub struct Saved {
 }
 
 impl Ring {
-    /// The channels that are read, and the newest runs by the channels' numbers.
+    /// The channels that are read, and the runs by the channels' numbers.
     pub fn save(&mut self) -> (Vec<Saved>, Vec<[u64; 3]>) {
         self.unsaved = Unsaved::Nothing;
         let channels = self.channels.iter().map(|channel| Saved {
@@ -97,8 +99,7 @@ impl Ring {
             start: channel.start,
             last: channel.last,
         });
-        let newest = self.runs.iter().skip(self.runs.len().saturating_sub(SAVED));
-        let runs = newest.map(|run| [run.channel.into(), run.from, run.to]);
+        let runs = self.runs.iter().map(|run| [run.channel.into(), run.from, run.to]);
         (channels.collect(), runs.collect())
     }
 
@@ -118,17 +119,36 @@ impl Ring {
         let over = sent.saturating_sub(1).saturating_sub(self.dropped).min(self.runs.len() as u64);
         self.dropped += over;
         self.runs.drain(..over as usize);
-        if self.runs.capacity() > 64 && self.runs.len() < self.runs.capacity() / 4 {
+        self.asked = false;
+        if self.runs.len() < self.runs.capacity() / 4 {
             self.runs.shrink_to(self.runs.len() * 2);
         }
+    }
+
+    /// Whether the client is to be asked now how far it has come, of which [`Ring::received`] is then told: once, until it has said it.
+    pub fn is_to_ask(&mut self) -> bool {
+        let asks = !self.asked && self.runs.len() >= ASK;
+        self.asked |= asks;
+        asks
+    }
+
+    /// Whether nothing more may be sent before the client has said how far it has come.
+    pub fn is_full(&self) -> bool {
+        self.runs.len() >= ENTRIES
     }
 
     /// A ring as it was saved. `is_whole`: nothing was sent since. Channels that are not read any more are to be left.
     pub fn restore(channels: Vec<Saved>, runs: &[[u64; 3]], is_whole: bool) -> Self {
         let channels: Vec<_> = channels
             .into_iter()
-            .take(CHANNELS)
-            .map(|Saved { name, epoch, start, last }| Channel { name, epoch, start, last, joined: true })
+            .map(|Saved { name, epoch, start, last }| Channel {
+                name,
+                epoch,
+                start,
+                last,
+                joined: true,
+                blind: !is_whole,
+            })
             .collect();
         let known = |number: u64| u32::try_from(number).ok().filter(|n| (*n as usize) < channels.len());
         let runs = runs
@@ -136,7 +156,19 @@ impl Ring {
             .take(ENTRIES)
             .filter_map(|[channel, from, to]| Some(Run { channel: known(*channel)?, from: *from, to: *to }));
         let runs = runs.collect();
-        Self { channels, runs, lost: true, blind: !is_whole, ..Self::default() }
+        Self { channels, runs, ..Self::default() }
+    }
+
+    /// Channels of which it is not known whether anything was sent behind what was saved.
+    pub fn blind(&self) -> impl Iterator<Item = &str> {
+        self.channels.iter().filter(|channel| channel.blind && channel.joined).map(|channel| &*channel.name)
+    }
+
+    /// A channel's log ended here when the server came back. Where that is where it was saved, nothing was sent behind it.
+    pub fn ended_at(&mut self, name: &str, head: Position) {
+        if let Some(channel) = self.find(name).and_then(|n| self.channels.get_mut(n)) {
+            channel.blind &= (channel.epoch, channel.last) != (head.epoch, head.offset);
+        }
     }
 
     fn find(&self, name: &str) -> Option<usize> {
@@ -150,16 +182,22 @@ impl Ring {
                 if channel.epoch != after.epoch || !channel.joined {
                     channel.start = after.offset;
                 }
-                (channel.epoch, channel.last, channel.joined) = (after.epoch, after.offset, true);
+                (channel.epoch, channel.last) = (after.epoch, after.offset);
+                (channel.joined, channel.blind) = (true, false);
             }
             None => {
                 self.make_room();
+                if self.channels.is_empty() {
+                    // Most clients read one.
+                    self.channels.reserve_exact(1);
+                }
                 self.channels.push(Channel {
                     name: name.into(),
                     epoch: after.epoch,
                     start: after.offset,
                     last: after.offset,
                     joined: true,
+                    blind: false,
                 });
             }
         }
@@ -172,15 +210,37 @@ impl Ring {
         }
     }
 
+    /// Forgets channels that were left, and of which nothing is on its way: the client can name none of their events any more.
     fn make_room(&mut self) {
-        if self.channels.len() < CHANNELS {
+        if self.channels.len() < self.crowd.max(CHANNELS) {
             return;
         }
+        let mut needed: Vec<_> = self.channels.iter().map(|channel| channel.joined).collect();
+        for run in &self.runs {
+            if let Some(needed) = needed.get_mut(run.channel as usize) {
+                *needed = true;
+            }
+        }
         // Runs name channels by their number.
-        self.channels.retain(|channel| channel.joined);
-        self.dropped += self.runs.len() as u64;
-        self.runs.clear();
-        self.lost = true;
+        let mut next = 0;
+        let numbers: Vec<u32> = needed
+            .iter()
+            .map(|needed| {
+                next += u32::from(*needed);
+                next.saturating_sub(1)
+            })
+            .collect();
+        let number = |old: u32| numbers.get(old as usize).copied().unwrap_or(u32::MAX);
+        self.runs.iter_mut().for_each(|run| run.channel = number(run.channel));
+        if let Unsaved::One(one) = self.unsaved {
+            self.unsaved = match needed.get(one as usize) {
+                Some(true) => Unsaved::One(number(one)),
+                _ => Unsaved::Several,
+            };
+        }
+        let mut needed = needed.into_iter();
+        self.channels.retain(|_| needed.next().unwrap_or(true));
+        self.crowd = self.channels.len() * 2;
     }
 
     /// An event was handed over whole.
@@ -202,10 +262,10 @@ impl Ring {
         match self.runs.back_mut() {
             Some(run) if same.is_some() => run.to = at.offset,
             _ => {
-                if self.runs.len() >= ENTRIES {
+                if self.is_full() {
+                    // Whoever sends all the same: what is not known is not guessed.
                     self.runs.pop_front();
                     self.dropped += 1;
-                    self.lost = true;
                 }
                 self.runs.push_back(Run { channel: number, from, to: at.offset });
             }
@@ -232,14 +292,14 @@ impl Ring {
         }
         if offset > channel.last {
             // The end of a write that was cut: whatever else was sent came before it.
-            return Some(self.places_but(n, offset, |_, channel| (channel.last, !self.blind)));
+            return Some(self.places_but(n, offset, |_, channel| (channel.last, !channel.blind)));
         }
         let holds = |run: &Run| run.channel as usize == n && run.from < offset && offset <= run.to;
         let found = self.runs.iter().rposition(holds)?;
         Some(self.places_but(n, offset, |other, channel| {
             let mut later = self.runs.iter().skip(found + 1);
             let later = later.find(|run| run.channel as usize == other);
-            later.map_or((channel.last, !self.blind), |run| (run.from, true))
+            later.map_or((channel.last, !channel.blind), |run| (run.from, true))
         }))
     }
 
@@ -261,11 +321,6 @@ impl Ring {
                 Resumed { channel: channel.name.clone(), at, is_certain }
             })
             .collect()
-    }
-
-    /// Whether runs were dropped.
-    pub fn is_lossy(&self) -> bool {
-        self.lost
     }
 }
 
@@ -342,7 +397,7 @@ mod tests {
             ring.sent("a", at(n));
             ring.sent("b", at(n));
         }
-        assert!(ring.is_lossy());
+        assert!(ring.is_full());
         assert_eq!(resumed(&ring, Some(offset("a", 1))), None);
         assert_eq!(
             resumed(&ring, None),
@@ -374,6 +429,16 @@ mod tests {
         assert_eq!(certain(&blind, offset("a", 1)), [(1, true), (0, true)]);
         assert_eq!(certain(&blind, offset("b", 1)), [(1, false), (1, true)]);
         assert_eq!(certain(&blind, offset("a", 9)), [(9, true), (1, false)]);
+        let mut told = blind;
+        told.ended_at("a", at(2));
+        told.ended_at("b", at(1));
+        assert_eq!(told.blind().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(
+            certain(&told, offset("b", 1)),
+            [(1, false), (1, true)],
+            "a went on, perhaps to the client"
+        );
+        assert_eq!(certain(&told, offset("a", 9)), [(9, true), (1, true)], "b did not");
         let odd = Ring::restore(vec![], &[[7, 1, 2], [u64::MAX, 0, 0]], true);
         assert_eq!(odd.resume(None), Some(vec![]));
     }
@@ -402,7 +467,53 @@ mod tests {
         ring.received(sent);
         assert_eq!(resumed(&ring, Some(offset("a", 1001))), places(&[("a", 1001), ("b", 1000)]));
         ring.received(ring.sent_by_now() + 5);
-        assert!(!ring.is_lossy());
+        assert_eq!(resumed(&ring, Some(offset("a", 1002))), None, "more than it can have received");
+    }
+
+    #[test]
+    fn a_client_is_asked_once_and_sent_no_more_than_can_be_told_apart() {
+        let mut ring = Ring::default();
+        ring.join("a", at(0));
+        ring.join("b", at(0));
+        let mut asked = Vec::new();
+        let mut n = 0;
+        while !ring.is_full() {
+            n += 1;
+            ring.sent(if n % 2 == 0 { "a" } else { "b" }, at(n));
+            if ring.is_to_ask() {
+                asked.push(n);
+            }
+        }
+        assert_eq!((n, asked), (ENTRIES as u64, vec![ASK as u64]));
+        ring.received(ASK as u64);
+        assert!(!ring.is_full());
+        assert!(ring.is_to_ask(), "there is more that it has not answered");
+        ring.received(ring.sent_by_now());
+        assert!(!ring.is_to_ask());
+    }
+
+    #[test]
+    fn channels_that_come_and_go_are_forgotten_without_a_hole() {
+        let mut ring = Ring::default();
+        ring.join("stays", at(0));
+        for n in 1..=10 * CHANNELS as u64 {
+            let name = format!("room-{n}");
+            ring.join(&name, at(0));
+            ring.sent(&name, at(1));
+            ring.sent("stays", at(n));
+            ring.leave(&name);
+            // The client is three rooms behind.
+            ring.received(ring.sent_by_now().saturating_sub(6));
+            for behind in 0..n.min(3) {
+                let received = offset(&format!("room-{}", n - behind), 1);
+                assert_eq!(
+                    resumed(&ring, Some(received)),
+                    places(&[("stays", n - behind - 1)]),
+                    "{n} {behind}"
+                );
+            }
+        }
+        assert!(ring.channels.len() <= 2 * CHANNELS, "{}", ring.channels.len());
     }
 
     #[test]
@@ -435,7 +546,7 @@ mod tests {
         for n in 1..=10 * ENTRIES as u64 {
             ring.sent("a", at(n));
         }
-        assert!(!ring.is_lossy());
+        assert!(!ring.is_to_ask());
         assert_eq!(resumed(&ring, Some(offset("a", 77))), places(&[("a", 77)]));
     }
 }

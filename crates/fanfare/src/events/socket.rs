@@ -37,7 +37,7 @@ pub(super) struct Inner {
     pub space: Arc<Space>,
     pub peer: Option<Arc<dyn Peer>>,
     sid: String,
-    handshake: Handshake,
+    pub(super) handshake: Handshake,
     pub identity: RwLock<Arc<Identity>>,
     /// As a middleware says.
     user: Option<Arc<str>>,

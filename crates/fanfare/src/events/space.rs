@@ -85,6 +85,12 @@ impl Space {
         }
     }
 
+    /// Whether the namespace's schema says anything of an event in particular.
+    pub fn is_described(&self, registry: &Registry, event: &EventName) -> bool {
+        let prefix = namespace_prefix(&self.name).unwrap_or_default();
+        registry.rules.schema(&format!("{prefix}:")).is_some_and(|schema| schema.names(event))
+    }
+
     pub fn came(&self, socket: &Socket) {
         let mut who = self.who.lock();
         who.deaf.insert(socket.sid().to_owned());

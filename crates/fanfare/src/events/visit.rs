@@ -6,7 +6,7 @@ use std::{
 };
 
 use fanfare_protocol::{Args, Code, EventName, Identity, Problem};
-use fanfare_transport::{End, Later, Visit};
+use fanfare_transport::{End, Later, Visit, socketio::is_word};
 use futures_util::FutureExt;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
@@ -53,7 +53,12 @@ impl Visit for Socket {
             return Box::pin(async { Err(problem) });
         };
         if let Err(problem) = self.0.space.check_fit(&registry, &event, &args) {
-            return Box::pin(async { Err(problem) });
+            // A word that Socket.IO clients have without code is refused by no schema that does not mean it: it is the hub's.
+            let is_word = self.0.handshake.transport == "socketio" && is_word(&event);
+            let is_meant =
+                handlers.events.contains_key(&*event) || self.0.space.is_described(&registry, &event);
+            let code = if is_word && !is_meant { Code::NotFound } else { problem.code };
+            return Box::pin(async move { Err(Problem { code, ..problem }) });
         }
         Figures::count(&registry.figures.calls);
         let (answer, answered) = oneshot::channel();

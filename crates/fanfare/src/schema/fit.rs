@@ -27,6 +27,10 @@ impl Fit for SchemaFile {
         Err(Problem::new(Code::BadRequest, shortened(&format!("{place}: {what}")))
             .remedy(format!("send data that fits the schema of the event {event:?}")))
     }
+
+    fn names(&self, event: &str) -> bool {
+        self.events.contains_key(event)
+    }
 }
 
 /// Bytes as a whole are `{"$bytes":"BASE64"}` to a schema, as bytes inside are.

@@ -89,6 +89,7 @@ pub(crate) fn assemble(
     tasks.spawn_on(hub.clone().maintain(), &runtime);
     if store.is_some() {
         tasks.spawn_on(adopt_members(hub), &runtime);
+        tasks.spawn_on(read_back_clients(node.clone()), &runtime);
     }
     tasks.spawn_on(follow_reloads(changes, node.clone()), &runtime);
     let warming = node.auth.clone();
@@ -113,6 +114,14 @@ async fn adopt_members(hub: Arc<Hub>) {
     match hub.adopt_members().await {
         Ok(members) => tracing::debug!(members, "members of before the start"),
         Err(problem) => tracing::warn!(%problem, "members of before the start end with their leases"),
+    }
+}
+
+/// Socket.IO clients of before the start go on where they were.
+async fn read_back_clients(node: Arc<Node>) {
+    if let Err(problem) = node.read_back_clients().await {
+        // The first of them who comes back has it tried again.
+        tracing::warn!(%problem, "what was known of Socket.IO clients cannot be read yet");
     }
 }
 

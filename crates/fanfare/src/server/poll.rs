@@ -1,4 +1,5 @@
-//! Polls on an HTTP/1.1 connection that no HTTP server holds: one that waits for a minute should cost no more than any idle connection.
+//! Polls on an HTTP/1.1 connection that no HTTP server holds, and what Socket.IO clients push between them: one that waits for a minute should
+//! cost no more than any idle connection.
 use std::{io, io::Write as _, time::Duration};
 
 use axum::{
@@ -25,9 +26,9 @@ pub(crate) fn answer<S: Lean>(
     stall: Duration,
     last: impl Fn() -> bool,
 ) -> impl Future<Output = Option<(S, Vec<u8>)>> {
-    let Asked { mut stream, parts, mut early } = asked;
+    let Asked { mut stream, parts, body, mut early } = asked;
     let closes = wants_close(&parts);
-    let mut answering = router.clone().call(Request::from_parts(parts, Body::empty()));
+    let mut answering = router.clone().call(Request::from_parts(parts, Body::from(body)));
     async move {
         let response = tokio::select! {
             response = &mut answering => Some(response),

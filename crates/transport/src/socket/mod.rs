@@ -51,36 +51,3 @@ pub trait Io: Send + Unpin + 'static {
     /// Ends the outgoing side.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
-
-/// What stands where a stream was taken away.
-pub(crate) struct Closed;
-
-impl Io for Closed {
-    fn round_socket(&self) -> Box<dyn Socket> {
-        Box::new(fanfare_hub::Pulled)
-    }
-
-    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(0))
-    }
-
-    fn try_write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn take_progress(&mut self) -> bool {
-        false
-    }
-
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}

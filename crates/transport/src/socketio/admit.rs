@@ -51,9 +51,7 @@ pub(super) async fn admit(
         None => access::identity(node, &coming).await?,
     };
     check_room(node, &identity)?;
-    if settings.recovery && settings.outlives {
-        node.socketio.pids.read_back(&node.hub).await?;
-    }
+    node.socketio.read_back(node).await?;
     if settings.recovery
         && let Some(pid) = said("pid")
     {

@@ -11,11 +11,14 @@ use fanfare_dialect_socketio::{
     ring::{Resumed, Ring},
 };
 use fanfare_hub::{Connection, Hub};
-use fanfare_protocol::{Args, ChannelName, ClientId, Data, Position, Problem, SessionId, SubscribeOptions};
+use fanfare_protocol::{
+    Args, ChannelName, ClientId, Data, Position, Problem, SessionId, Start, SubscribeOptions,
+};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
+    few::Few,
     record,
     sessions::{Handle, Told},
 };
@@ -62,10 +65,10 @@ struct Kept {
     /// What that connection sends. One that was superseded keeps its own, which nobody reads.
     ring: Arc<Mutex<Ring>>,
     /// What handlers joined.
-    joined: BTreeMap<ChannelName, Room>,
+    joined: Few<Room>,
     /// What the client subscribed to.
-    subscribed: BTreeMap<ChannelName, Room>,
-    entered: BTreeMap<ChannelName, Data>,
+    subscribed: Few<Room>,
+    entered: Few<Data>,
     requests: BTreeMap<u64, Request>,
     last_request: u64,
     live: Option<Live>,
@@ -175,9 +178,8 @@ impl Core {
         }
         let place = |place: Resumed| {
             let (joined, subscribed) = (&kept.joined, &kept.subscribed);
-            let (channel, room) = joined
-                .get_key_value(&*place.channel)
-                .or_else(|| subscribed.get_key_value(&*place.channel))?;
+            let (channel, room) =
+                joined.entry(&place.channel).or_else(|| subscribed.entry(&place.channel))?;
             let Resumed { at, is_certain, .. } = place;
             Some(Place { channel: channel.clone(), room: room.clone(), at, is_certain })
         };
@@ -224,8 +226,7 @@ impl Core {
     /// What is read, and how.
     pub fn rooms(&self) -> BTreeMap<ChannelName, Room> {
         let kept = self.kept.lock();
-        let all = kept.subscribed.iter().chain(&kept.joined);
-        all.map(|(channel, room)| (channel.clone(), room.clone())).collect()
+        kept.subscribed.iter().chain(kept.joined.iter()).cloned().collect()
     }
 
     /// A channel is read from now on, in this way.
@@ -249,19 +250,19 @@ impl Core {
 
     /// Whether handlers joined it to a channel.
     pub fn has_joined(&self, channel: &ChannelName) -> bool {
-        self.kept.lock().joined.contains_key(channel)
+        self.kept.lock().joined.has(channel)
     }
 
     /// A channel is not read in this way any more.
     pub fn reads_no_more(&self, channel: &ChannelName, layout: Layout) {
         let mut kept = self.kept.lock();
         let (own, other) = match layout {
-            Layout::Rooms => (kept.joined.remove(channel), kept.subscribed.contains_key(channel)),
+            Layout::Rooms => (kept.joined.remove(channel), kept.subscribed.has(channel)),
             Layout::Channels | Layout::Echo => {
                 if kept.subscribed.get(channel).is_none_or(|room| room.layout != layout) {
                     return;
                 }
-                (kept.subscribed.remove(channel), kept.joined.contains_key(channel))
+                (kept.subscribed.remove(channel), kept.joined.has(channel))
             }
         };
         kept.is_stale |= own.is_some();
@@ -289,7 +290,7 @@ impl Core {
 
     /// What the client is a member of.
     pub fn memberships(&self) -> Vec<(ChannelName, Data)> {
-        self.kept.lock().entered.iter().map(|(channel, data)| (channel.clone(), data.clone())).collect()
+        self.kept.lock().entered.iter().cloned().collect()
     }
 
     /// Remembers an event that is to be answered: its id, and the answer. None when too many are outstanding.
@@ -362,6 +363,7 @@ impl Pids {
     pub async fn read_back(&self, hub: &Hub) -> Result<(), Problem> {
         let read = async || {
             let cores = record::read(hub).await?;
+            settle(hub, &cores).await?;
             let mut table = self.table.lock();
             for core in cores {
                 if let Some(pid) = core.pid.clone() {
@@ -378,6 +380,26 @@ impl Pids {
     pub fn remove(&self, hub: &Hub, core: &Core) {
         self.table.lock().forget(hub, core);
     }
+}
+
+/// Looks where the logs end which clients that were read back may have been sent more of than their records say, before more is published.
+async fn settle(hub: &Hub, cores: &[Arc<Core>]) -> Result<(), Problem> {
+    let mut heads = HashMap::new();
+    for ring in cores.iter().map(|core| core.ring()) {
+        let blind: Vec<_> = ring.lock().blind().filter_map(record::name_of).collect();
+        for name in blind {
+            let head = match heads.get(&name) {
+                Some(head) => *head,
+                None => {
+                    let bounds = hub.follow(&name, &Start::default()).await?.bounds;
+                    Position { epoch: bounds.epoch, offset: bounds.head }
+                }
+            };
+            ring.lock().ended_at(&name, head);
+            heads.insert(name, head);
+        }
+    }
+    Ok(())
 }
 
 impl Core {

@@ -13,7 +13,6 @@ use fanfare_dialect_socketio::engine::{
 };
 use fanfare_protocol::{Code, Problem};
 use fanfare_websocket::frame::{self, Opcode};
-use http::request::Parts;
 use tokio::{
     sync::oneshot,
     time::{Instant, Sleep, sleep_until},
@@ -21,8 +20,10 @@ use tokio::{
 
 use super::{
     bare::{EngineHandler, EngineMessage, EngineSocket},
+    counted::{Arrived, Counted, full},
     forms::frames,
     mux::Mux,
+    request::Kept,
     sessions::{Handle, Reply, Sessions, Told},
     settings::SocketIoSettings,
     spaces::{Ending, Spaces},
@@ -69,6 +70,8 @@ pub(crate) struct Engine {
     out_at: usize,
     /// What is left of a POST: it is taken as fast as there is room for what it causes.
     pushed: Option<Pushed>,
+    /// What is held of POSTs.
+    counted: Counted,
     /// A WebSocket is taking over.
     probed: bool,
     /// It ends: nothing but its last packets goes out.
@@ -80,15 +83,15 @@ pub(crate) struct Opening {
     pub node: Arc<Node>,
     pub sessions: Arc<Sessions>,
     pub handle: Arc<Handle>,
-    pub settings: SocketIoSettings,
-    pub parts: Arc<Parts>,
+    pub settings: Arc<SocketIoSettings>,
+    pub request: Kept,
     pub handler: Option<Arc<dyn EngineHandler>>,
 }
 
 impl Engine {
     fn new(opening: Opening, carrier: Carrier) -> Self {
-        let Opening { node, sessions, handle, settings, parts, handler } = opening;
-        let mux = Mux::pulled();
+        let Opening { node, sessions, handle, settings, request, handler } = opening;
+        let mux = Mux::pulled(handle.clone());
         let begun = Instant::now();
         let heart = Heartbeat::new(0, settings.ping_interval_ms, settings.ping_timeout_ms);
         let upper = match handler {
@@ -98,7 +101,7 @@ impl Engine {
                 settings,
                 handle.clone(),
                 mux.clone(),
-                parts,
+                request,
             ))),
         };
         Self {
@@ -114,6 +117,7 @@ impl Engine {
             out: Vec::new(),
             out_at: 0,
             pushed: None,
+            counted: Counted::default(),
             probed: false,
             ending: false,
         }
@@ -237,7 +241,7 @@ impl Engine {
     fn told(&mut self, told: Told) {
         match told {
             Told::Get(reply) => self.get(reply),
-            Told::Post(body, reply) => self.post(body, reply),
+            Told::Post(arrived, reply) => self.post(arrived, reply),
             Told::Fault => self.over(End::Lost),
             Told::Probe => {
                 self.probed = true;
@@ -248,6 +252,8 @@ impl Engine {
                     let _ = get.take().map(|get| get.send(Reply::Packets(b"6".to_vec())));
                     let _ = post.take().map(|post| post.send(Reply::Taken));
                     self.mux.open(upgraded.io.round_socket());
+                    // Which counts by itself.
+                    self.counted.let_go();
                     self.carrier = Carrier::WebSocket(Box::new(WebSocket::taken_over(*upgraded)));
                 }
             }
@@ -278,7 +284,12 @@ impl Engine {
     fn get(&mut self, reply: oneshot::Sender<Reply>) {
         // Whoever asked may have gone.
         match &mut self.carrier {
-            Carrier::Polling(get @ None, _) => *get = Some(reply),
+            Carrier::Polling(get @ None, _) => {
+                *get = Some(reply);
+                if let Upper::Spaces(spaces) = &mut self.upper {
+                    spaces.asked_again();
+                }
+            }
             Carrier::Polling(Some(_), _) => {
                 let _ = reply.send(Reply::Refused(Fault::BadRequest));
                 self.over(End::Lost);
@@ -289,17 +300,17 @@ impl Engine {
         }
     }
 
-    fn post(&mut self, body: String, reply: oneshot::Sender<Reply>) {
+    fn post(&mut self, arrived: Arrived, reply: oneshot::Sender<Reply>) {
         let Carrier::Polling(_, post) = &mut self.carrier else {
             let _ = reply.send(Reply::Refused(Fault::BadRequest));
             return;
         };
-        let Ok(pushed) = Pushed::read(body) else {
+        let Ok(pushed) = Pushed::read(arrived.text) else {
             let _ = reply.send(Reply::Refused(Fault::BadRequest));
             return self.over(End::Lost);
         };
         *post = Some(reply);
-        self.pushed = Some(pushed);
+        (self.pushed, self.counted) = (Some(pushed), arrived.counted);
         if let Upper::Spaces(spaces) = &mut self.upper {
             spaces.received();
         }
@@ -310,7 +321,7 @@ impl Engine {
     fn take_pushed(&mut self) {
         while !self.ending && self.has_room() {
             let Some(mut pushed) = self.pushed.take() else { return };
-            let Some(packet) = pushed.take() else { return };
+            let Some(packet) = pushed.take() else { return self.is_pushed() };
             let done = self.packet(packet);
             self.pushed = Some(pushed);
             if let Err(why) = done {
@@ -323,6 +334,24 @@ impl Engine {
         }
     }
 
+    /// All of a POST was taken. What is left of it are attachments of a packet whose others are awaited.
+    fn is_pushed(&mut self) {
+        let held = match &self.upper {
+            Upper::Spaces(spaces) => spaces.held(),
+            Upper::Bare(_) => 0,
+        };
+        if matches!(self.carrier, Carrier::Polling(..)) && !self.counted.hold(self.node.hub.budget(), held) {
+            self.end(Ending::Problem(full()));
+        }
+    }
+
+    fn ping(&mut self) {
+        self.say(b"2");
+        if let Upper::Spaces(spaces) = &mut self.upper {
+            spaces.pinged();
+        }
+    }
+
     fn beat(&mut self, cx: &mut Context<'_>) {
         let now = self.now();
         // Namespaces end by themselves when they take nothing for too long; a session of another kind must not wait for ever.
@@ -332,14 +361,13 @@ impl Engine {
         if self.out.len() - self.out_at > OWN_BYTES {
             return self.over(End::Lost);
         }
+        if self.handle.asks.load(Ordering::Acquire) && self.heart.ask(now) {
+            self.handle.asks.store(false, Ordering::Release);
+            self.ping();
+        }
         match self.heart.handle_timeout(now, blocked) {
             Beat::Wait => {}
-            Beat::Ping => {
-                self.say(b"2");
-                if let Upper::Spaces(spaces) = &mut self.upper {
-                    spaces.pinged();
-                }
-            }
+            Beat::Ping => self.ping(),
             Beat::Dead => {
                 self.node.errors.count(Code::NoPong);
                 self.over(End::Lost);
@@ -441,10 +469,14 @@ impl Engine {
         if !payload.is_empty()
             && let Carrier::Polling(get, _) = &mut self.carrier
             && let Some(get) = get.take()
-            && get.send(Reply::Packets(payload.into_bytes())).is_err()
         {
-            self.over(End::Lost);
-            return true;
+            if get.send(Reply::Packets(payload.into_bytes())).is_err() {
+                self.over(End::Lost);
+                return true;
+            }
+            if let Upper::Spaces(spaces) = &mut self.upper {
+                spaces.answered();
+            }
         }
         false
     }

@@ -65,7 +65,7 @@ fn is_false(value: &bool) -> bool {
 const LAYOUTS: [Layout; 3] = [Layout::Rooms, Layout::Channels, Layout::Echo];
 
 /// A channel's name that this server wrote: of the hub's own too.
-fn name_of(text: &str) -> Option<ChannelName> {
+pub(super) fn name_of(text: &str) -> Option<ChannelName> {
     match text.strip_prefix('$').and_then(|rest| rest.split_once(':')) {
         Some((kind, of)) => Some(ChannelName::internal(kind, of)),
         None => ChannelName::parse(text).ok(),

@@ -1,6 +1,6 @@
 //! Requests of Engine.IO: handshakes, GET and POST of the polling transport, WebSockets.
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
@@ -8,7 +8,7 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
     routing::any,
@@ -24,12 +24,17 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     bare::EngineHandler,
+    counted::{Unread, answer, arrive, full},
     engine::{Engine, Opening},
+    request::Kept,
     sessions::{Handle, Reply, Sessions, Told},
     settings::SocketIoSettings,
     websocket::{Carried, WebSocket},
 };
-use crate::{access, node::Node, plan::check_room, refusal::Refusal, routes::carried_of, socket::Io};
+use crate::{
+    access, application::Later, node::Node, plan::check_room, refusal::Refusal, routes::carried_of,
+    socket::Io,
+};
 
 /// How long a POST may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(60);
@@ -42,22 +47,18 @@ pub(crate) struct Service {
     pub node: Arc<Node>,
     pub sessions: Arc<Sessions>,
     pub handler: Option<Arc<dyn EngineHandler>>,
-    pub settings: SocketIoSettings,
+    pub settings: Arc<SocketIoSettings>,
 }
 
 /// The routes of Socket.IO, where it is enabled.
 pub fn routes(node: Arc<Node>) -> Router {
-    let settings = node.rules.socketio();
-    if !settings.enabled {
-        return Router::new();
-    }
-    let service = Service::socketio(node, settings);
-    service.router()
+    let service = Service::socketio(node);
+    if service.settings.enabled { service.router() } else { Router::new() }
 }
 
 /// The routes of Engine.IO alone, under the path of these settings.
 pub fn engine_routes(node: Arc<Node>, settings: SocketIoSettings, handler: Arc<dyn EngineHandler>) -> Router {
-    Service { node, sessions: Arc::default(), handler: Some(handler), settings }.router()
+    Service { node, sessions: Arc::default(), handler: Some(handler), settings: settings.into() }.router()
 }
 
 /// What a request for a WebSocket comes to.
@@ -70,8 +71,29 @@ pub(crate) enum Wanted {
 
 impl Service {
     /// Socket.IO.
-    pub fn socketio(node: Arc<Node>, settings: SocketIoSettings) -> Self {
+    pub fn socketio(node: Arc<Node>) -> Self {
+        let settings = node.socketio.settings(&*node.rules);
         Self { sessions: node.socketio.sessions.clone(), node, handler: None, settings }
+    }
+
+    /// Whether it is served, and under this path.
+    pub fn is_at(&self, path: &str) -> bool {
+        let served = &*self.settings.path;
+        self.settings.enabled && (path == served || path == served.trim_end_matches('/'))
+    }
+
+    /// How requests begin that push packets; empty where it is not served.
+    pub fn beginning_of_posts(&self) -> Vec<u8> {
+        let path = self.settings.path.trim_end_matches('/');
+        if self.settings.enabled { format!("POST {path}").into_bytes() } else { Vec::new() }
+    }
+
+    /// Its settings as they are now: those of Socket.IO may be loaded again while it runs.
+    fn settings(&self) -> Arc<SocketIoSettings> {
+        match &self.handler {
+            None => self.node.socketio.settings(&*self.node.rules),
+            Some(_) => self.settings.clone(),
+        }
     }
 
     fn router(self) -> Router {
@@ -100,8 +122,8 @@ impl Service {
             node: self.node.clone(),
             sessions: self.sessions.clone(),
             handle,
-            settings: self.settings.clone(),
-            parts: Arc::new(parts.clone()),
+            settings: self.settings(),
+            request: Kept::new(&self.node, parts),
             handler: self.handler.clone(),
         })
     }
@@ -131,7 +153,7 @@ impl Service {
 
     /// Carries what was wanted, in a task of its own.
     pub fn carry(&self, wanted: Wanted, io: Box<dyn Io>, early: &[u8]) {
-        let socket = WebSocket::new(&self.node, &self.settings, io, early);
+        let socket = WebSocket::new(&self.node, &self.settings(), io, early);
         match wanted {
             Wanted::Session(opening) => drop(tokio::spawn(Engine::websocket(*opening, socket))),
             Wanted::TakeOver(handle, true) => {
@@ -201,18 +223,44 @@ impl IntoResponse for Refused {
     }
 }
 
-async fn serve(State(service): State<Arc<Service>>, request: Request) -> Response {
-    served(&service, request).await.unwrap_or_else(Refused::into_response)
+/// What a request comes to.
+enum Step {
+    /// This answer.
+    Now(Response),
+    /// What the session says, perhaps after a long time: nothing of the request is held meanwhile.
+    Wait(oneshot::Receiver<Reply>),
+    /// What it says once the body is there.
+    Push(Later<Result<Response, Refused>>),
 }
 
-async fn served(service: &Arc<Service>, request: Request) -> Result<Response, Refused> {
+fn serve(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> impl Future<Output = Response> + Send + use<> {
+    let step = step(&service, request);
+    let node = service.node.clone();
+    async move {
+        let answer = match step {
+            Ok(Step::Now(answer)) => Ok(answer),
+            Ok(Step::Wait(reply)) => {
+                let _waiting = Waiting::new(&node);
+                answered(&node, reply).await
+            }
+            Ok(Step::Push(push)) => push.await,
+            Err(refused) => Err(refused),
+        };
+        answer.unwrap_or_else(Refused::into_response)
+    }
+}
+
+fn step(service: &Arc<Service>, request: Request) -> Result<Step, Refused> {
     let query = Query::parse(request.uri().query())?;
     let upgrades = request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT;
     if query.transport == Transport::WebSocket {
         if !upgrades {
             return Err(Fault::BadRequest.into());
         }
-        return upgrade(service, request);
+        return upgrade(service, request).map(Step::Now);
     }
     let Some(sid) = query.sid else {
         if request.method() != Method::GET {
@@ -221,38 +269,52 @@ async fn served(service: &Arc<Service>, request: Request) -> Result<Response, Re
         let (parts, _) = request.into_parts();
         let (engine, open) = Engine::polling(service.open(&parts, false)?);
         tokio::spawn(engine);
-        return Ok(text(open));
+        return Ok(Step::Now(text(open)));
     };
     let handle = service.sessions.get(&sid).ok_or(Fault::UnknownSession)?;
     if handle.upgraded.load(Ordering::Acquire) {
         return Err(Fault::BadRequest.into());
     }
     match *request.method() {
-        Method::GET => fetch(&handle).await,
-        Method::POST => push(service, &handle, request.into_body()).await,
+        Method::GET => {
+            let (reply, answer) = oneshot::channel();
+            handle.tell(Told::Get(reply));
+            Ok(Step::Wait(answer))
+        }
+        Method::POST => Ok(Step::Push(Box::pin(push(service.clone(), handle, request.into_body())))),
         _ => Err(Fault::BadRequest.into()),
     }
 }
 
-fn text(body: Vec<u8>) -> Response {
+fn text(body: impl IntoResponse) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=UTF-8"), (header::CACHE_CONTROL, "no-store")];
     (kind, body).into_response()
 }
 
-async fn answered(reply: oneshot::Receiver<Reply>) -> Result<Response, Refused> {
+async fn answered(node: &Node, reply: oneshot::Receiver<Reply>) -> Result<Response, Refused> {
     match reply.await {
-        Ok(Reply::Packets(body)) => Ok(text(body)),
-        Ok(Reply::Taken) => Ok(text(b"ok".to_vec())),
+        Ok(Reply::Packets(body)) => Ok(text(answer(node.hub.budget(), body))),
+        Ok(Reply::Taken) => Ok(text("ok")),
         Ok(Reply::Refused(fault)) => Err(fault.into()),
         // The session ended meanwhile.
         Err(_) => Err(Fault::UnknownSession.into()),
     }
 }
 
-async fn fetch(handle: &Handle) -> Result<Response, Refused> {
-    let (reply, answer) = oneshot::channel();
-    handle.tell(Told::Get(reply));
-    answered(answer).await
+/// A GET that waits: its session has its place among the connections, so the one that carries it needs none.
+struct Waiting<'a>(&'a Node);
+
+impl<'a> Waiting<'a> {
+    fn new(node: &'a Node) -> Self {
+        node.parked.fetch_add(1, Ordering::Relaxed);
+        Self(node)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.parked.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Lowers the flag of a POST under way.
@@ -264,36 +326,30 @@ impl Drop for Posting<'_> {
     }
 }
 
-async fn push(service: &Service, handle: &Handle, body: Body) -> Result<Response, Refused> {
+async fn push(service: Arc<Service>, handle: Arc<Handle>, body: Body) -> Result<Response, Refused> {
     if handle.posting.swap(true, Ordering::AcqRel) {
         handle.tell(Told::Fault);
         return Err(Fault::BadRequest.into());
     }
-    let _posting = Posting(handle);
-    let most = service.settings.max_payload;
-    let body = match timeout(ARRIVAL, to_bytes(body, most)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) => {
-            let large = std::error::Error::source(&error)
-                .is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-            if large {
-                return Ok((StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")]).into_response());
-            }
-            handle.tell(Told::Fault);
-            return Err(Fault::BadRequest.into());
+    let _posting = Posting(&handle);
+    let most = service.settings().max_payload;
+    let arriving = timeout(ARRIVAL, arrive(body, most, service.node.hub.budget())).await;
+    let arrived = match arriving.unwrap_or(Err(Unread::Broken)) {
+        Ok(arrived) => arrived,
+        Err(Unread::TooLarge) => {
+            return Ok((StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")]).into_response());
         }
-        Err(_) => {
+        Err(why) => {
             handle.tell(Told::Fault);
-            return Err(Fault::BadRequest.into());
+            return Err(match why {
+                Unread::Full => full().into(),
+                Unread::Broken | Unread::TooLarge => Fault::BadRequest.into(),
+            });
         }
-    };
-    let Ok(body) = String::from_utf8(body.into()) else {
-        handle.tell(Told::Fault);
-        return Err(Fault::BadRequest.into());
     };
     let (reply, answer) = oneshot::channel();
-    handle.tell(Told::Post(body, reply));
-    answered(answer).await
+    handle.tell(Told::Post(arrived, reply));
+    answered(&service.node, answer).await
 }
 
 fn upgrade(service: &Arc<Service>, mut request: Request) -> Result<Response, Refused> {

@@ -16,7 +16,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::bare::EngineMessage;
+use super::{bare::EngineMessage, counted::Arrived};
 use crate::socket::Io;
 
 /// The answer to a request of the polling transport.
@@ -35,7 +35,7 @@ pub(crate) enum Told {
     /// A GET waits for packets.
     Get(oneshot::Sender<Reply>),
     /// A POST brought packets.
-    Post(String, oneshot::Sender<Reply>),
+    Post(Arrived, oneshot::Sender<Reply>),
     /// Requests overlap, or one was not whole: the session ends.
     Fault,
     /// A WebSocket wants to take the session over: a GET that waits is answered.
@@ -70,6 +70,8 @@ pub(crate) struct Handle {
     waker: AtomicWaker,
     /// A POST is being received.
     pub posting: AtomicBool,
+    /// The client is to be asked how far it has come.
+    pub asks: AtomicBool,
     /// A WebSocket is taking over, or has taken over: no other may.
     pub claimed: AtomicBool,
     /// Requests with this id are over.
@@ -80,6 +82,12 @@ impl Handle {
     /// Tells the session's task.
     pub fn tell(&self, told: Told) {
         self.told.lock().push(told);
+        self.waker.wake();
+    }
+
+    /// The session's task is to ask the client how far it has come.
+    pub fn ask(&self) {
+        self.asks.store(true, Ordering::Release);
         self.waker.wake();
     }
 
@@ -106,6 +114,7 @@ impl Sessions {
             told: Mutex::default(),
             waker: AtomicWaker::new(),
             posting: AtomicBool::new(false),
+            asks: AtomicBool::new(false),
             claimed: AtomicBool::new(upgraded),
             upgraded: AtomicBool::new(upgraded),
         });

@@ -1,6 +1,5 @@
 //! One namespace of one connection: its lanes, which are connections of the hub, one for each way in which it reads.
 use std::{
-    collections::HashMap,
     io,
     sync::{
         Arc,
@@ -21,6 +20,7 @@ use tokio::time::Instant;
 
 use super::{
     core::{Core, Place, Room},
+    few::Few,
     forms::{WebSocketFrames, form},
     mux::{LaneSocket, Mux},
     peer::SocketPeer,
@@ -53,7 +53,7 @@ struct Watch {
     ring: Arc<Mutex<Ring>>,
     layout: Layout,
     is_main: bool,
-    over: Mutex<Option<Problem>>,
+    over: Mutex<Option<Box<Problem>>>,
 }
 
 impl Dialect for Watch {
@@ -71,7 +71,7 @@ impl Dialect for Watch {
     }
 
     fn over(&self, problem: &Problem) {
-        self.over.lock().get_or_insert_with(|| problem.clone());
+        self.over.lock().get_or_insert_with(|| Box::new(problem.clone()));
     }
 
     fn is_listed(&self) -> bool {
@@ -92,7 +92,8 @@ pub(super) struct Lane {
 pub(super) struct Ground {
     pub node: Arc<Node>,
     pub mux: Arc<Mux>,
-    pub parts: Arc<Parts>,
+    /// The request that the connection came with, where somebody decides who may want it.
+    pub parts: Option<Arc<Parts>>,
     pub parser: Parser,
     /// The log outlives the process, and what it says of clients with it: it is told so often how far they have come.
     pub afresh: Option<Duration>,
@@ -119,6 +120,16 @@ struct Parting {
     due: Instant,
 }
 
+/// What a client had been sent in a namespace at some time.
+pub(super) struct Sent(Arc<Mutex<Ring>>, u64);
+
+impl Sent {
+    /// It has received that.
+    pub fn received(self) {
+        self.0.lock().received(self.1);
+    }
+}
+
 /// A namespace that a client is in.
 pub(super) struct Space {
     pub core: Arc<Core>,
@@ -131,7 +142,7 @@ pub(super) struct Space {
     calls: Vec<Call>,
     pub peer: Option<Arc<SocketPeer>>,
     /// The lanes that channels were last asked for on: what is said about a channel takes effect in order.
-    asked: HashMap<ChannelName, Layout>,
+    asked: Few<Layout>,
     parting: Option<Parting>,
     /// The token that an anonymous client showed later.
     bearer: Option<Token>,
@@ -160,7 +171,7 @@ impl Space {
             visit: None,
             calls: Vec::new(),
             peer: None,
-            asked: HashMap::new(),
+            asked: Few::default(),
             parting: None,
             bearer: None,
             end: End::Lost,
@@ -205,6 +216,8 @@ impl Space {
                 {
                     lane.link.connection.finish();
                 }
+                // Mostly there is one.
+                self.lanes.reserve_exact(1);
                 self.lanes.push(lane);
                 self.introduce();
                 self.lanes.len() - 1
@@ -240,7 +253,7 @@ impl Space {
             refused: None,
             accept: String::new(),
             subprotocol: None,
-            parts: node.authorizer.is_some().then(|| parts.clone()),
+            parts: parts.clone(),
         };
         let mut link = Link::open(node, plan, Box::new(LaneSocket { mux: mux.clone(), lane: id, ring }));
         let watch = Arc::new(Watch {
@@ -293,13 +306,13 @@ impl Space {
         if let Some(visit) = &self.visit {
             visit.begin();
         }
-        if let (Some(peer), Some(then)) = (&self.peer, &self.ground.then)
+        if let (Some(peer), Some(then), Some(request)) = (&self.peer, &self.ground.then, &self.ground.parts)
             && !then.is_empty()
         {
             then.run(&Asker {
                 identity: self.identity.clone(),
                 client: self.core.client,
-                request: self.ground.parts.clone(),
+                request: request.clone(),
                 peer: Some(peer.clone()),
             });
         }
@@ -446,7 +459,7 @@ impl Space {
     /// What comes after this about the channel goes the same way. What is forgotten here is known once it was answered.
     fn goes(&mut self, channel: &ChannelName, layout: Layout) {
         if self.asked.len() >= ASKED {
-            self.asked.clear();
+            self.asked = Few::default();
         }
         self.asked.insert(channel.clone(), layout);
     }
@@ -493,7 +506,7 @@ impl Space {
         {
             record::write(&self.ground.node.hub, &self.core, false);
         }
-        self.lanes.iter().find_map(|lane| lane.watch.over.lock().take())
+        self.lanes.iter().find_map(|lane| lane.watch.over.lock().take()).map(|problem| *problem)
     }
 
     /// The connection is gone, and nothing more is sent: the client may come back, also to another run of the server.
@@ -605,11 +618,18 @@ impl Space {
             let ring = self.ring.clone();
             let Some(lane) = self.lanes.get_mut(n) else { continue };
             let (id, recovers) = (lane.id, lane.recovers);
-            let wrote = lane
-                .link
-                .pump(cx, &mut |bytes| mux.write(id, recovers.then_some(&*ring), bytes, &mut *write));
+            let mut awaits_answer = false;
+            let wrote = lane.link.pump(cx, &mut |bytes| {
+                awaits_answer = mux.owner().is_none();
+                mux.write(id, recovers.then_some(&*ring), bytes, |bytes| {
+                    awaits_answer = false;
+                    write(bytes)
+                })
+            });
             match wrote {
                 Wrote::Enough | Wrote::Finished => {}
+                // The socket was not asked: it goes on when the client has said what it has received.
+                Wrote::Blocked if awaits_answer => {}
                 Wrote::Blocked => all = Wrote::Blocked,
                 Wrote::Dead => return Wrote::Dead,
             }
@@ -637,13 +657,9 @@ impl Space {
     }
 
     /// What the client has been sent by now.
-    pub fn sent_by_now(&self) -> u64 {
-        self.ring.lock().sent_by_now()
-    }
-
-    /// The client has received what it had been sent at that time.
-    pub fn has_received(&self, sent: u64) {
-        self.ring.lock().received(sent);
+    pub fn sent(&self) -> Sent {
+        let sent = self.ring.lock().sent_by_now();
+        Sent(self.ring.clone(), sent)
     }
 
     /// Bytes came in.

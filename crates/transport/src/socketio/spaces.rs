@@ -8,16 +8,16 @@ use std::{
 
 use fanfare_dialect_socketio::{Fatal, Input, Kind, Machine, Parser};
 use fanfare_protocol::{Code, Data, Problem};
-use http::request::Parts;
 use tokio::time::Instant;
 
 use super::{
     admit::{Admitted, admit},
     core::Place,
     mux::Mux,
+    request::Kept,
     sessions::Handle,
     settings::SocketIoSettings,
-    space::{Ground, Space, packet, refusal},
+    space::{Ground, Sent, Space, packet, refusal},
 };
 use crate::{
     application::{End, Handshake, Later, Visit},
@@ -51,30 +51,37 @@ pub(super) enum Ending {
 /// The namespaces of one connection.
 pub(super) struct Spaces {
     node: Arc<Node>,
-    settings: SocketIoSettings,
+    settings: Arc<SocketIoSettings>,
     handle: Arc<Handle>,
     mux: Arc<Mux>,
-    parts: Arc<Parts>,
+    request: Kept,
     machine: Machine,
-    list: Vec<Space>,
+    #[expect(
+        clippy::vec_box,
+        reason = "an element more makes room for three, and most connections have one"
+    )]
+    list: Vec<Box<Space>>,
     entering: Vec<Entering>,
     /// When a connection ends that has joined nothing.
     connect_due: Option<Instant>,
     /// Left, but in the middle of a frame.
-    leaving: Vec<Space>,
+    #[expect(clippy::vec_box, reason = "as above")]
+    leaving: Vec<Box<Space>>,
     /// Packets of the connection's own.
     pub out: Vec<u8>,
     /// What each namespace had been sent when the client was last pinged.
-    pinged: Vec<(String, u64)>,
+    pinged: Vec<Sent>,
+    /// What each had been sent with the last answer to a GET.
+    answered: Vec<Sent>,
 }
 
 impl Spaces {
     pub fn new(
         node: Arc<Node>,
-        settings: SocketIoSettings,
+        settings: Arc<SocketIoSettings>,
         handle: Arc<Handle>,
         mux: Arc<Mux>,
-        parts: Arc<Parts>,
+        request: Kept,
     ) -> Self {
         let limits = fanfare_dialect_socketio::Limits {
             attachments: settings.attachments,
@@ -87,7 +94,7 @@ impl Spaces {
             settings,
             handle,
             mux,
-            parts,
+            request,
             machine: Machine::new(limits),
             list: Vec::new(),
             entering: Vec::new(),
@@ -95,6 +102,7 @@ impl Spaces {
             leaving: Vec::new(),
             out: Vec::new(),
             pinged: Vec::new(),
+            answered: Vec::new(),
         }
     }
 
@@ -159,7 +167,7 @@ impl Spaces {
             return;
         }
         let namespace: Arc<str> = namespace.into();
-        let (node, settings, parts) = (self.node.clone(), self.settings.clone(), self.parts.clone());
+        let (node, settings, parts) = (self.node.clone(), self.settings.clone(), self.request.parts());
         let (name, said) = (namespace.clone(), auth.clone());
         let admission =
             Box::pin(async move { admit(&node, &settings, &parts, &name, said.as_deref()).await });
@@ -171,7 +179,7 @@ impl Spaces {
         let ground = Arc::new(Ground {
             node: self.node.clone(),
             mux: self.mux.clone(),
-            parts: self.parts.clone(),
+            parts: self.node.authorizer.is_some().then(|| self.request.parts()),
             parser: self.parser(),
             afresh: self.settings.outlives.then(|| Duration::from_millis(self.settings.ping_interval_ms)),
             then,
@@ -186,7 +194,7 @@ impl Spaces {
                 let channels = resumed.iter().flatten().map(|place| place.channel.clone());
                 let handshake = Handshake {
                     namespace: core.namespace.clone(),
-                    asker: Asker { identity, client: core.client, request: self.parts.clone(), peer: None },
+                    asker: Asker { identity, client: core.client, request: self.request.parts(), peer: None },
                     auth: Data::Json(auth.into()),
                     transport: "socketio",
                     recovered: resumed.is_some(),
@@ -207,7 +215,7 @@ impl Spaces {
         Ok(())
     }
 
-    fn entered(&mut self, mut space: Space, visit: Option<Arc<dyn Visit>>, resumed: Resumed) {
+    fn entered(&mut self, mut space: Box<Space>, visit: Option<Arc<dyn Visit>>, resumed: Resumed) {
         self.machine.joined(&space.core.namespace);
         space.visit = visit;
         let keep = Duration::from_millis(self.settings.recovery_ms);
@@ -229,13 +237,13 @@ impl Spaces {
         Ok(())
     }
 
-    fn take(&mut self, namespace: &str) -> Option<Space> {
+    fn take(&mut self, namespace: &str) -> Option<Box<Space>> {
         let at = self.list.iter().position(|space| *space.core.namespace == *namespace)?;
         Some(self.list.remove(at))
     }
 
     /// A namespace is left: a frame of it that was cut still goes out.
-    fn let_go(&mut self, space: Space) {
+    fn let_go(&mut self, space: Box<Space>) {
         space.finish();
         if self.mux.owner().is_some_and(|owner| space.owns(owner)) {
             self.leaving.push(space);
@@ -332,7 +340,7 @@ impl Spaces {
                     };
                     let Entering::Decision(space, resumed, _) = self.entering.remove(n) else { continue };
                     match result {
-                        Ok(visit) => self.entered(*space, visit, resumed),
+                        Ok(visit) => self.entered(space, visit, resumed),
                         Err(problem) => {
                             let namespace = space.core.namespace.clone();
                             self.node.socketio.pids.remove(&self.node.hub, &space.core);
@@ -342,6 +350,9 @@ impl Spaces {
                     }
                 }
             }
+        }
+        if self.entering.is_empty() {
+            self.entering = Vec::new();
         }
         Ok(())
     }
@@ -353,26 +364,37 @@ impl Spaces {
 
     /// When something is due.
     pub fn due(&self) -> Option<Instant> {
-        self.list.iter().filter_map(Space::due).chain(self.connect_due).min()
+        self.list.iter().filter_map(|space| space.due()).chain(self.connect_due).min()
+    }
+
+    fn sent(&self) -> Vec<Sent> {
+        self.list.iter().map(|space| space.sent()).collect()
     }
 
     /// The client is asked whether it is there: what it has been sent by now it has received when it answers.
     pub fn pinged(&mut self) {
-        self.pinged = self.list.iter().map(|space| (space.core.sid.clone(), space.sent_by_now())).collect();
+        self.pinged = self.sent();
     }
 
     /// It has answered.
     pub fn ponged(&mut self) {
-        for (sid, sent) in std::mem::take(&mut self.pinged) {
-            if let Some(space) = self.list.iter().find(|space| space.core.sid == sid) {
-                space.has_received(sent);
-            }
-        }
+        std::mem::take(&mut self.pinged).into_iter().for_each(Sent::received);
+    }
+
+    /// What there was to send is the answer to a GET: the client has received it when it asks again.
+    pub fn answered(&mut self) {
+        self.answered = self.sent();
+    }
+
+    /// It asks again.
+    pub fn asked_again(&mut self) {
+        std::mem::take(&mut self.answered).into_iter().for_each(Sent::received);
     }
 
     /// Whether more may be read from the client now.
     pub fn wants_input(&self) -> bool {
-        self.entering.len() < self.settings.namespaces.max(1) && self.list.iter().all(Space::wants_input)
+        self.entering.len() < self.settings.namespaces.max(1)
+            && self.list.iter().all(|space| space.wants_input())
     }
 
     /// Bytes held of a packet whose attachments are awaited.
@@ -407,7 +429,7 @@ impl Spaces {
 
     /// Bytes came in.
     pub fn received(&mut self) {
-        self.list.iter_mut().for_each(Space::received);
+        self.list.iter_mut().for_each(|space| space.received());
     }
 
     /// Nothing more is written.

@@ -6,10 +6,15 @@ use std::{
 
 use bytes::Bytes;
 use fanfare_broker::Budget;
-use fanfare_protocol::{Code, Problem};
+use fanfare_protocol::Problem;
 use fanfare_websocket::{Decoder, Limits, Message, frame};
 
-use super::{engine::too_late, sessions::Upgraded, settings::SocketIoSettings};
+use super::{
+    counted::{Counted, full},
+    engine::too_late,
+    sessions::Upgraded,
+    settings::SocketIoSettings,
+};
 use crate::{
     arrival::Arrival,
     node::Node,
@@ -40,8 +45,7 @@ pub(crate) struct WebSocket {
     decoder: Decoder,
     /// What was read and not decoded.
     rest: Bytes,
-    held: usize,
-    budget: Option<Arc<Budget>>,
+    counted: Counted,
     arrival: Arrival,
     /// Output waits for the client.
     pub waits: bool,
@@ -71,8 +75,7 @@ impl WebSocket {
             io,
             decoder,
             rest,
-            held: 0,
-            budget: None,
+            counted: Counted::default(),
             arrival: Arrival::default(),
             waits: false,
             linger: None,
@@ -81,21 +84,7 @@ impl WebSocket {
 
     /// What is under it.
     pub fn into_upgraded(self) -> Upgraded {
-        let mut me = self;
-        me.give_back();
-        let io = std::mem::replace(&mut me.io, Box::new(crate::socket::Closed));
-        let decoder = std::mem::replace(
-            &mut me.decoder,
-            Decoder::new(Limits { message_bytes: 0, fragments: 0, frame_bytes: 0 }),
-        );
-        Upgraded { io, decoder, rest: me.rest.to_vec() }
-    }
-
-    fn give_back(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.give(self.held);
-        }
-        self.held = 0;
+        Upgraded { io: self.io, decoder: self.decoder, rest: self.rest.to_vec() }
     }
 
     /// The next message. `held` are bytes that the layer above holds of one.
@@ -107,8 +96,8 @@ impl WebSocket {
             if !self.rest.is_empty() {
                 let carried = self.decode();
                 let partial = self.decoder.buffered() + held;
-                self.arrival.received(partial > 0, partial == 0 || self.held == 0);
-                if !self.hold(budget, partial + self.rest.len()) {
+                self.arrival.received(partial > 0, partial == 0 || self.counted.bytes() == 0);
+                if !self.counted.hold(budget, partial + self.rest.len()) {
                     return Poll::Ready(Carried::Late(full()));
                 }
                 match carried {
@@ -128,19 +117,6 @@ impl WebSocket {
             }
         }
         Poll::Ready(Carried::Again)
-    }
-
-    fn hold(&mut self, budget: &Arc<Budget>, now: usize) -> bool {
-        if now == self.held {
-            return true;
-        }
-        self.give_back();
-        self.budget.get_or_insert_with(|| budget.clone());
-        let has_room = budget.try_take(now);
-        if has_room {
-            self.held = now;
-        }
-        has_room
     }
 
     /// Decodes one message of what was read; none when more bytes are needed.
@@ -169,16 +145,4 @@ impl WebSocket {
     pub fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.linger.get_or_insert_with(Linger::new).poll(&mut *self.io, cx)
     }
-}
-
-impl Drop for WebSocket {
-    fn drop(&mut self) {
-        self.give_back();
-    }
-}
-
-fn full() -> Problem {
-    Problem::new(Code::Unavailable, "the server's memory for messages is used up")
-        .retry_after_ms(1000)
-        .remedy("try again in a moment, or raise limits.memory_bytes")
 }

@@ -48,6 +48,16 @@ impl Heartbeat {
         Beat::Dead
     }
 
+    /// The server wants to know now how far the client has come: whether to ping. Not while an answer is awaited.
+    pub fn ask(&mut self, now: u64) -> bool {
+        if self.waiting {
+            return false;
+        }
+        self.waiting = true;
+        self.due = now.saturating_add(self.timeout);
+        true
+    }
+
     /// The client answered.
     pub fn handle_pong(&mut self, now: u64) {
         self.waiting = false;
@@ -69,6 +79,18 @@ mod tests {
         assert_eq!(heart.handle_timeout(650, false), Beat::Ping);
         assert_eq!(heart.handle_timeout(849, false), Beat::Wait);
         assert_eq!(heart.handle_timeout(850, false), Beat::Dead);
+    }
+
+    #[test]
+    fn a_ping_out_of_turn_is_answered_in_the_same_time() {
+        let mut heart = Heartbeat::new(0, 300, 200);
+        assert!(heart.ask(100));
+        assert!(!heart.ask(150), "it has been asked");
+        assert_eq!(heart.handle_timeout(299, false), Beat::Wait);
+        heart.handle_pong(299);
+        assert_eq!(heart.due(), 599);
+        assert!(heart.ask(400));
+        assert_eq!(heart.handle_timeout(600, false), Beat::Dead);
     }
 
     #[test]
