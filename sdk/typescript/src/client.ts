@@ -1,6 +1,6 @@
 import { makeCore } from './core.ts';
 import { registerDebug } from './debug.ts';
-import { errorOf } from './errors.ts';
+import { errorOf, isLost } from './errors.ts';
 import type { Client, ClientOptions, Schema } from './types.ts';
 
 /**
@@ -30,6 +30,14 @@ export function createClient<S extends Schema = {}>(address: string, options: Cl
       channel._own = true;
       return channel as never;
     },
+    async call(event, ...args) {
+      await connection._use();
+      const called = typeof event === 'string' ? { event } : event;
+      const { data } = await connection._ask({ type: 'call', ...called, data: args }).catch(cause => {
+        throw isLost(cause) ? errorOf('outcome_unknown', '', { cause }) : cause;
+      });
+      return data.length > 1 ? data : data[0];
+    },
     connect: () => connection._connect(),
     async close() {
       publisher._end(errorOf('closed'));
@@ -40,7 +48,7 @@ export function createClient<S extends Schema = {}>(address: string, options: Cl
     wake: () => connection._wake(),
     share(key) {
       // What one user wrote is not published in the name of the next.
-      publisher._end(errorOf('aborted', 'another identity'));
+      publisher._end(errorOf('aborted'));
       connection._share(key);
     },
     metrics() {

@@ -7,7 +7,7 @@ import { openSession, type Session } from './session.ts';
 import { storeOf, type Value } from './store.ts';
 import type { Sharing } from './tabs/sharing.ts';
 import { type Tokens, tokensOf } from './token.ts';
-import { allowed, load, remember, remembered } from './transports.ts';
+import { allowed, load, remembered } from './transports.ts';
 import type { Off, Status, TransportName } from './types.ts';
 
 /** Connected for so long, and the next loss begins a new count of tries. ms. */
@@ -173,8 +173,7 @@ export function makeConnection(core: Core): Connection {
           link._close();
           trial = undefined;
           meter._log('try failed', `${name}: ${error.message}`);
-          if (others.length && (unfit || error.code === 'network' || error.code === 'unsupported'))
-            open(others, token, follow);
+          if (others.length && (unfit || /^(network|unsupported)$/.test(error.code))) open(others, token, follow);
           else if (it._link) {
             for (const channel of core._all()) channel._subscription._join(it._link);
             planUpgrade();
@@ -196,7 +195,7 @@ export function makeConnection(core: Core): Connection {
     it._since ??= now();
     welcomed(welcome);
     if (old) {
-      meter._log('moved', `${old._name} to ${name}`);
+      meter._log('moved', name);
       old._close();
     } else if (wasUp) meter._counts.reconnects++;
     wasUp = true;
@@ -206,7 +205,7 @@ export function makeConnection(core: Core): Connection {
       planUpgrade(STABLE);
     }, STABLE);
     if (name !== 'tab') {
-      remember(core, (proven = name));
+      remembered(core, (proven = name));
       sharing?._lead();
     }
     set({ state: 'connected', error: undefined });
@@ -220,7 +219,7 @@ export function makeConnection(core: Core): Connection {
     const { _name: name } = it._link!;
     if (unfit && name !== 'tab') {
       bad.set(name, now() + UPGRADE_MAX);
-      remember(core, '');
+      remembered(core, '');
       proven = undefined;
     }
     drop(error);

@@ -56,7 +56,7 @@ export function makeCore(url: string, options: ClientOptions & Preloaded): Core 
     _channels: channels,
     _guard: guardWith(threw),
     _originals: new WeakMap(),
-    _code: { ...options._code },
+    _code: options._code ?? {},
     _load: name => load(core, name),
     _threw: threw,
     _now: now,

@@ -9,8 +9,8 @@ const REMEDIES: Record<string, string> = {
   offline: "publish with offline: 'queue'",
   outcome_unknown: 'look whether it is there',
   overflow: 'read faster or raise buffer',
-  401: 'connect() with a new token',
-  403: 'use a token that allows it',
+  401: 'connect() with another token',
+  403: 'connect() with another token',
 };
 
 /** Every error of this package: `code` to decide by, `remedy` for a person. */
@@ -35,6 +35,9 @@ export class FanfareError extends Error implements FanfareErrorFields {
 
 /** A new one. */
 export const errorOf = (...args: ConstructorParameters<typeof FanfareError>): FanfareError => new FanfareError(...args);
+
+/** Asked, and not answered. */
+export const isLost = ({ code }: FanfareError): boolean => /^(network|timeout)$/.test(code);
 
 /** The error in an `error` or `disconnect` frame, or in a problem document. */
 export const fromWire = ({ code, detail, remedy, retryable, retry_after_ms, epoch, offset }: Partial<Frame>) =>

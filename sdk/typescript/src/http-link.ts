@@ -13,6 +13,7 @@ const LEASE = 20_000;
 /** The requests that commands are. */
 const COMMANDS: Record<string, string> = {
   publish: 'POST messages',
+  call: 'POST call',
   enter: 'PUT presence',
   leave: 'DELETE presence',
   history: 'GET messages',

@@ -18,11 +18,11 @@ export function watchLifecycle(
   const page = guarded(() => globals.document);
   const listen = (target: unknown, name: string, fn: (event: PageTransitionEvent) => void) =>
     (target as EventTarget | undefined)?.addEventListener?.(name, fn as never, stop);
-  listen(globalThis, 'online', wake);
-  listen(globalThis, 'offline', offline);
+  listen(globals, 'online', wake);
+  listen(globals, 'offline', offline);
   listen(page, 'visibilitychange', () => page!.visibilityState === 'visible' && wake());
-  listen(globalThis, 'pageshow', event => event.persisted && show());
-  listen(globalThis, 'pagehide', event => hide(event.persisted));
+  listen(globals, 'pageshow', event => event.persisted && show());
+  listen(globals, 'pagehide', event => hide(event.persisted));
   return () => stop.abort();
 }
 

@@ -1,5 +1,5 @@
 import type { Core } from './core.ts';
-import { errorOf, type FanfareError } from './errors.ts';
+import { errorOf, type FanfareError, isLost } from './errors.ts';
 import type { Frame } from './link.ts';
 import { onAbort } from './on-abort.ts';
 import { position } from './position.ts';
@@ -99,7 +99,7 @@ export function makePublisher(core: Core): Publisher {
               });
             }
             const { code } = error;
-            const lost = code === 'network' || code === 'timeout';
+            const lost = isLost(error);
             // Ephemeral messages have no idempotency: they are not repeated.
             if (lost && ephemeral) give(code);
             else if (!lost && code !== 'draining') {

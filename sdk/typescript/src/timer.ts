@@ -1,3 +1,4 @@
+import { globals } from './env.ts';
 import type { Clock } from './types.ts';
 
 /** One appointment: called with a function, it makes one in place of the last; called with nothing, it has none. */
@@ -8,7 +9,7 @@ export interface Timer {
 }
 
 /** Without a clock, on the global timers, as they are when it is used. */
-export function timerOn(clock: Pick<Clock, 'setTimeout' | 'clearTimeout'> = globalThis as never): Timer {
+export function timerOn(clock: Pick<Clock, 'setTimeout' | 'clearTimeout'> = globals as never): Timer {
   let handle: unknown;
   const timer: Timer = (fn, ms) => {
     if (timer._running) clock.clearTimeout(handle);

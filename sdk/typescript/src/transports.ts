@@ -10,17 +10,17 @@ export function allowed({ _options }: Core): TransportName[] {
   return [...new Set(names.flatMap<TransportName>(name => (name === 'poll' ? ['longpoll', name] : name)))];
 }
 
-/** What worked here before, as far as it is known. */
-export const remembered = (core: Core): string | null | undefined =>
-  guarded(() => globals.localStorage!.getItem(key(core)));
-
-/** What worked, for the next page of this origin; `''`: what worked does no more. */
-export function remember(core: Core, name: TransportName | ''): void {
-  // What an application narrowed down to says nothing about other pages.
-  if (!core._options.transports) guarded(() => globals.localStorage!.setItem(key(core), name));
-}
-
-const key = (core: Core) => `fanfare:transport:${core._url}`;
+/**
+ * What worked here before, as far as it is known. With `name`, that works: the next page of this origin is to know it; `''`: what worked does no
+ * more.
+ */
+export const remembered = ({ _url, _options }: Core, name?: string): string | null | void =>
+  guarded(() => {
+    const key = `fanfare:transport:${_url}`;
+    if (name == null) return globals.localStorage!.getItem(key);
+    // What an application narrowed down to says nothing about other pages.
+    if (!_options.transports) globals.localStorage!.setItem(key, name);
+  });
 
 /**
  * The transport's code. Most clients never need that of HTTP. It comes by HTTP as well, so where it cannot be loaded, the transport

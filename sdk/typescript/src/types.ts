@@ -222,6 +222,12 @@ export interface Client<S extends Schema = Schema> {
    * any; a call that contradicts an earlier one throws.
    */
   channel<N extends string>(name: N, options?: ChannelOptions): Channel<TypesOf<S, N>>;
+  /**
+   * Calls the application's handler of that event (of the namespace `/`, unless it names another) with these arguments. Resolves with its
+   * answer: one value as it is, several as an array. Waits for the connection; sent once, never repeated: when no answer comes, it rejects
+   * with `outcome_unknown`.
+   */
+  call(event: string | { namespace: string; event: string }, ...args: unknown[]): Promise<unknown>;
   /** Connects now (subscribing does so too); resolves when connected, rejects when it has `failed`. Starts again after `failed` or `close()`. */
   connect(): Promise<void>;
   /** Ends the connection and all timers. Subscriptions stay, and go on at their positions with `connect()`. */

@@ -1,5 +1,5 @@
 import type { Connection } from './connection.ts';
-import { enter, history, leave, members, publish } from './operations.ts';
+import { call, enter, history, leave, members, publish } from './operations.ts';
 import { Refusal, type WireFrame } from './wire.ts';
 
 /** Commands in one frame. */
@@ -67,6 +67,8 @@ function run(connection: Connection, frame: WireFrame): Reply | undefined {
       return {};
     case 'publish':
       return publish(world, who, channel, frame);
+    case 'call':
+      return call(world, frame);
     case 'history':
       return history(world, who, channel, frame);
     case 'members':

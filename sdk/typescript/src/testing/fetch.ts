@@ -1,4 +1,4 @@
-import { enter, history, leave, members, publish, snapshot } from './operations.ts';
+import { call, enter, history, leave, members, publish, snapshot } from './operations.ts';
 import { poll } from './poll.ts';
 import { type Asked, json, problem, take, unreachable } from './request.ts';
 import { stream } from './stream.ts';
@@ -69,6 +69,8 @@ async function route(world: World, asked: Asked, who: Who, session: string): Pro
     if (channel === undefined) return many(world, who, fields);
     return command(world, who, { ...fields, type: 'publish', channel }, () => publish(world, who, channel, fields));
   }
+  if (last === 'call' && method === 'POST')
+    return command(world, who, { ...fields, type: 'call' }, () => call(world, fields));
   const asks = Object.fromEntries(query);
   const page = {
     ...asks,

@@ -144,6 +144,11 @@ export class FakeHub {
     return answer.offset === undefined ? undefined : `${answer.epoch}-${answer.offset}`;
   }
 
+  /** What the application does when a client calls. What it returns is the answer; when it throws, the caller is told `internal`. */
+  on(event: string, handler: (...args: unknown[]) => unknown, namespace = '/'): void {
+    this.#world.handlers.set(`${namespace} ${event}`, handler);
+  }
+
   /** Another client enters; stays until `leave`. Returns the client's id. */
   enter(channel: string, data?: unknown, who: { client?: string; user?: string; info?: unknown } = {}): string {
     const client = who.client ?? clientOf(`other-${++this.#clients}`);

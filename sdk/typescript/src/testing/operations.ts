@@ -92,6 +92,20 @@ export function members(world: World, who: Who, channel: unknown, fields: Fields
   return { members: page, ...world.members.counts(channel), next };
 }
 
+/** Calls the handler that the test has given. */
+export function call(world: World, fields: Fields): Record<string, unknown> {
+  const { namespace = '/', event, data = [] } = fields;
+  const handler = world.handlers.get(`${namespace} ${event}`);
+  if (!Array.isArray(data)) throw new Refusal('bad_request', 'data is no array');
+  if (!handler) throw new Refusal('not_found', `no handler of ${event} in ${namespace}`);
+  try {
+    const answer = handler(...data);
+    return { data: answer === undefined ? [] : [answer] };
+  } catch (error) {
+    throw new Refusal('internal', `${error}`);
+  }
+}
+
 export function enter(world: World, who: Who, channel: unknown, data: unknown, holder: object | 'http'): void {
   checkName(channel);
   if (who.client === undefined) throw new Refusal('bad_request', 'a session is needed');

@@ -66,6 +66,8 @@ export class World {
   readonly connections = new Set<Connection>();
   readonly tokens = new Map<string, Identity>();
   readonly received: Received[] = [];
+  /** By namespace and event. */
+  readonly handlers = new Map<string, (...args: unknown[]) => unknown>();
   readonly refused = new Set<FakeTransport>();
   readonly muted = new Set<FakeTransport>();
   readonly pipes = new Set<Pipe>();
