@@ -41,6 +41,7 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
       const known = Object.entries(CODES).find(([, row]) => row[1] === code);
       end(known?.[0] ?? 'network', reason || `the connection was closed (${code})`);
     };
+    // `ws` throws "closed before established" through its error event when nobody listens.
     socket.onerror = () => {};
   } catch (error) {
     // A page over https may not open ws://, for one.
@@ -49,10 +50,7 @@ export const openWebSocket: Opener = ({ _core, _session, _token }, { _open, _fra
   return {
     _send: send,
     _close() {
-      if (!socket) return;
-      // `ws` throws "closed before established" through its error event when nobody listens.
-      socket.onopen = socket.onmessage = socket.onclose = socket.onerror = () => {};
-      // Some implementations refuse while connecting; the socket is let go either way.
+      // What it says from now on nobody hears. Some implementations refuse while connecting; the socket is let go either way.
       guarded(() => socket!.close(1000));
     },
   };

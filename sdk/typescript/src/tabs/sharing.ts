@@ -1,7 +1,6 @@
 import type { Core } from '../core.ts';
 import type { globals } from '../env.ts';
 import type { Frame, Opener } from '../link.ts';
-import { openTab } from './follower.ts';
 import type { TabMessage } from './messages.ts';
 import { type Peer, peerOf } from './peer.ts';
 
@@ -52,10 +51,10 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
   const serve = ({ type, from, to, frame }: TabMessage) => {
     const peer = peers.get(from);
     if (type === 'join') {
-      peer?._close();
       const { _id, _user, _idempotency, _clockOffset = 0, _session } = connection;
-      if (!connection._link) return say('wait', from);
       const send = (frame: Frame) => say('frame', from, frame);
+      if (peer) end(peer);
+      if (!connection._link) return say('wait', from);
       peers.set(from, peerOf(core, peers, send));
       send({
         type: 'welcome',
@@ -65,19 +64,23 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
         time: core._now() + _clockOffset,
         session: _session?._id,
       });
-    } else if (type === 'left') {
+    } else if (type === 'left' && peer) {
       peers.delete(from);
-      peer?._end();
+      peer._end();
       // As the hub does with a connection that is lost: a tab that is only loaded again stays a member.
-      if (peer) core._timer()(() => (release ? peer._leave() : peer._close()), GRACE);
+      core._timer()(() => peer._release(!!release), GRACE);
     } else if (type === 'frame' && to === self) {
       if (peer) peer._took(frame!);
       // A follower of our time before a reconnect: it has to join again.
       else say('down');
     }
   };
+  const end = (peer: Peer) => {
+    peer._end();
+    peer._release();
+  };
   const dismiss = () => {
-    for (const peer of peers.values()) peer._close();
+    peers.forEach(end);
     peers.clear();
   };
   /** Asks for the lock; resolves with whether we have it at once. */
@@ -89,24 +92,53 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
       queued = undefined;
       return new Promise<void>(done => (release = done));
     };
-    return new Promise<boolean>(resolve => {
+    const lead = () => {
+      const held = hold();
+      if (held && session) connection._session = { _id: session, _release() {} };
+      if (held) connection._restart();
+      return held;
+    };
+    return new Promise<boolean>(resolve =>
       locks
         .request(name, { ifAvailable: true }, lock => {
           resolve(!!lock);
           return lock ? hold() : undefined;
         })
-        .then(() => (queued === waiting ? locks.request(name, { signal: waiting.signal }, lead) : undefined))
+        .then(() => (queued === waiting ? locks.request(name, waiting, lead) : undefined))
         .catch(() => {
           if (queued === waiting) queued = undefined;
           resolve(true);
-        });
-      const lead = () => {
-        const held = hold();
-        if (held && session) connection._session = { _id: session, _release() {} };
-        if (held) connection._restart();
-        return held;
-      };
-    });
+        }),
+    );
+  };
+  /** The connection of another tab, as a transport. */
+  const openTab: Opener = (_, { _open, _frame, _closed }) => {
+    let leader: string | undefined;
+    const lost = (detail: string) => _closed(core._error('unavailable', detail));
+
+    follow = ({ type, from, to, frame }) => {
+      const ours = to === self;
+      if (type === 'wait' && ours) lost('the leader is not connected');
+      else if (leader && (type === 'hello' ? from !== leader : from === leader && /bye|down/.test(type)))
+        lost('another leader');
+      else if (frame && ours) {
+        if (!leader && frame.type === 'welcome') {
+          leader = from;
+          session = frame.session;
+          _open();
+        }
+        if (from === leader) _frame(frame);
+      }
+    };
+    core._meter._log('joins another tab');
+    say('join');
+    return {
+      _send: frame => say('frame', leader, frame),
+      _close() {
+        follow = undefined;
+        say('left');
+      },
+    };
   };
 
   return {
@@ -122,18 +154,7 @@ export function shareTabs(core: Core, key: string): Sharing | undefined {
         if (release) serve(data);
         else if (data.type === 'hello' && !connection._link) connection._wake();
       };
-      if (release || (!queued && (await stand()))) return undefined;
-      return (context, events) =>
-        openTab(context, events, {
-          _self: self,
-          _say: say,
-          _hear(listener) {
-            follow = listener;
-          },
-          _session(id) {
-            session = id;
-          },
-        });
+      return release || (!queued && (await stand())) ? undefined : openTab;
     },
     _lead() {
       if (release) say('hello');
