@@ -57,6 +57,8 @@ pub struct Asked<S> {
     pub body: Vec<u8>,
     /// What the client sent behind it.
     pub early: Vec<u8>,
+    /// Who has ended its side of the connection may still wait for the answer. For Socket.IO such a request is an aborted one.
+    pub may_end: bool,
 }
 
 /// What a listener accepts: a TCP socket, or TLS over one with its handshake done.
@@ -118,7 +120,9 @@ pub async fn accept<S: Lean>(
         return Accepted::Taken;
     }
     if is_poll(&service, &parts) {
-        return Accepted::Poll(Box::new(Asked { stream, parts, body: Vec::new(), early: early(&head) }));
+        let may_end = !service.is_at(parts.uri.path());
+        let (body, early) = (Vec::new(), early(&head));
+        return Accepted::Poll(Box::new(Asked { stream, parts, body, early, may_end }));
     }
     if let Some(size) = push(&service, &parts) {
         let end = length + size;
@@ -128,7 +132,7 @@ pub async fn accept<S: Lean>(
         }
         let early = head.split_off(end);
         drop(head.drain(..length));
-        return Accepted::Poll(Box::new(Asked { stream, parts, body: head, early }));
+        return Accepted::Poll(Box::new(Asked { stream, parts, body: head, early, may_end: false }));
     }
     let Some(transport) = lean_transport(&parts) else { return Accepted::Http(Rewind::new(stream, head)) };
     if S::SECURE {

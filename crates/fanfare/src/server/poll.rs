@@ -26,13 +26,15 @@ pub(crate) fn answer<S: Lean>(
     stall: Duration,
     last: impl Fn() -> bool,
 ) -> impl Future<Output = Option<(S, Vec<u8>)>> {
-    let Asked { mut stream, parts, body, mut early } = asked;
+    let Asked { mut stream, parts, body, mut early, may_end } = asked;
     let closes = wants_close(&parts);
     let mut answering = router.clone().call(Request::from_parts(parts, Body::from(body)));
     async move {
         let response = tokio::select! {
+            // What was pushed is taken, though nobody may wait for the answer any more.
+            biased;
             response = &mut answering => Some(response),
-            () = gone(&mut stream, &mut early) => None,
+            () = gone(&mut stream, &mut early, may_end) => None,
         };
         drop(answering);
         let Ok(response) = response?;
@@ -46,12 +48,13 @@ pub(crate) fn answer<S: Lean>(
     }
 }
 
-/// Done when the client has gone. One that has only ended its side, as soon as it had asked, has a moment for its answer.
-async fn gone(stream: &mut impl Lean, early: &mut Vec<u8>) {
+/// Done when the client has gone. One that has only ended its side, as soon as it had asked, has a moment for its answer where it may.
+async fn gone(stream: &mut impl Lean, early: &mut Vec<u8>, may_end: bool) {
     while early.len() < AHEAD {
         let mut few = [0; 64];
         match stream.read(&mut few).await {
-            Ok(0) => return Box::pin(sleep(LAST_ANSWER)).await,
+            Ok(0) if may_end => return Box::pin(sleep(LAST_ANSWER)).await,
+            Ok(0) => return,
             Ok(read) => early.extend_from_slice(few.get(..read).unwrap_or_default()),
             Err(_) => return,
         }
