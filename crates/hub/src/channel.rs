@@ -1,5 +1,5 @@
 //! A channel that this node reads: its tail, its shards, and who waits for it.
-use std::sync::Arc;
+use std::{sync::Arc, task::Waker};
 
 use fanfare_protocol::{ChannelName, Epoch, Message};
 use tokio::sync::{Notify, OnceCell};
@@ -63,10 +63,10 @@ impl std::fmt::Debug for Channel {
     }
 }
 
-/// The newest of every key may take so many times what the tail may, while there are readers with a rate: with `tail_bytes` of 1 MB some
+/// The newest of every key may take so many times what the tail may, while there are readers with a rate: with `tail_bytes` of 4 MB some
 /// 12,000 small messages of different keys inside two windows. Beyond that such readers are served one by one, from the broker: a keyed
 /// channel's knows its keys, of others the log is read through; and what the log has lost meanwhile is a gap.
-const NEWEST_TIMES: usize = 8;
+const NEWEST_TIMES: usize = 2;
 /// Bytes for it before the first message tells what the rules allow.
 const NEWEST_BYTES: usize = 8 << 20;
 
@@ -75,6 +75,8 @@ const NEWEST_BYTES: usize = 8 << 20;
 pub struct Taken {
     /// Shards whose round must be scheduled.
     pub kick: Vec<Arc<Shard>>,
+    /// Rounds that wait for as many messages as there are now.
+    pub wake: Vec<Waker>,
     /// The deliveries have a hole: this range must be read from the broker first.
     pub hole: bool,
     /// Bytes by which the tail grew (or shrank).
@@ -183,6 +185,7 @@ impl ChannelState {
                     taken.kick.push(shard.clone());
                 }
             }
+            taken.wake = self.lockstep.published(|from| tail.count_after(from));
         }
         taken.grown = tail.held() as isize - before;
         taken

@@ -4,10 +4,10 @@ use std::{cell::RefCell, sync::Arc};
 
 use tokio::time::Instant;
 
-use crate::{
-    hub::Hub,
-    round::{Round, TURN},
-};
+use crate::{hub::Hub, round::Round};
+
+/// Writes at most that are made at once for what one read has brought.
+const AT_ONCE: usize = 64;
 
 thread_local! {
     /// Rounds to be spawned when the thread is done, and whose hub's they are.
@@ -64,7 +64,7 @@ impl Drop for Gathering {
         if rounds.is_empty() {
             return;
         }
-        let (now, mut budget) = (Instant::now(), TURN);
+        let (now, mut budget) = (Instant::now(), AT_ONCE);
         for mut round in rounds {
             // A handful of writes costs less than a task for them.
             if let Some(readers) = round.light(now).filter(|readers| *readers <= budget) {

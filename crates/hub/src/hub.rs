@@ -1,7 +1,10 @@
 //! The hub: channels, connections, and the broker's deliveries.
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::Waker,
 };
 
 use fanfare_broker::{Broker, Budget, Policies, Sink};
@@ -218,6 +221,7 @@ impl Hub {
 
     pub(crate) fn follow_up(&self, channel: &Arc<Channel>, taken: Taken) {
         self.count_tail(taken.grown);
+        taken.wake.into_iter().for_each(Waker::wake);
         for shard in taken.kick {
             self.schedule(Round::new(channel.clone(), shard, self.counters.clone()));
         }

@@ -6,6 +6,10 @@ use fanfare_protocol::ChannelName;
 
 use crate::{channel::Channel, hub::Hub};
 
+/// Publishers wait when the slowest shard is so many bytes behind the head, or half of the tail if that is less. The rest of the tail is for
+/// readers that were in step a moment ago: how long a socket may be full before its reader falls off.
+const LAG: u64 = 512 << 10;
+
 impl Hub {
     /// Hands a message to the broker. Readers get it from the broker's delivery, never from here.
     pub fn publish(&self, append: Append) -> Appending {
@@ -13,10 +17,10 @@ impl Hub {
         self.broker.append(append)
     }
 
-    /// The channel, when its slowest shard is more than half of the tail behind: publishers wait for [`Congestion::clear`].
+    /// The channel, when its slowest shard is too far behind: publishers wait for [`Congestion::clear`].
     pub fn congestion(&self, channel: &str) -> Option<Congestion> {
         let channel = self.registry.get(channel)?;
-        let limit = self.tail_limit() as u64 / 2;
+        let limit = LAG.min(self.tail_limit() as u64 / 2);
         (channel.lag() > limit).then(|| {
             self.counters.waits.inc();
             Congestion { channel, limit }

@@ -7,12 +7,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    task::yield_now,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use crate::{
     channel::{Channel, ChannelState},
     clock::unix_ms,
     counters::Counters,
+    lockstep::Begin,
     place::Place,
     reader::Kind,
     segment::{SEGMENT_BYTES, Segment},
@@ -23,8 +27,8 @@ use crate::{
     write::Given,
 };
 
-/// Writes before a round goes to the back of the queue: about 250 microseconds.
-pub const TURN: usize = 64;
+/// Writes before a round goes to the back of the queue: 100 to 200 microseconds.
+const TURN: usize = 16;
 
 /// Readers of a shard at most whose round need not wait for a task of its own.
 const LIGHT: usize = 16;
@@ -63,6 +67,8 @@ pub struct Round {
     tick: Option<Tick>,
     /// What a paced shard waits for between ticks.
     windows: Option<Box<Windows>>,
+    /// Until when it waits for more messages.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 /// What the next step of a round found.
@@ -72,8 +78,8 @@ enum Next {
     Lost(Arc<[Entry]>),
     /// The tick has taken everything up to its end.
     TickOver,
-    /// Other shards of the channel still write what this one has written.
-    Wait,
+    /// Other shards of the channel still write what this one has written, or more messages are expected until then.
+    Wait(Option<Instant>),
     AtHead,
 }
 
@@ -81,8 +87,8 @@ enum Next {
 enum Stop {
     /// Others have their turn, or a window is open.
     Turn,
-    /// Until the channel's other shards have ended.
-    Wait,
+    /// Until the channel's other shards have ended or there are more messages, at the latest then.
+    Wait(Option<Instant>),
     /// There is nothing more.
     Rest,
 }
@@ -92,7 +98,7 @@ enum Found {
     Segment(Arc<Segment>),
     Lost,
     TickOver,
-    Wait,
+    Wait(Option<Instant>),
     Nothing,
 }
 
@@ -100,7 +106,7 @@ impl Round {
     /// A round for a shard whose `running` was just set.
     pub fn new(channel: Arc<Channel>, shard: Arc<Shard>, counters: Arc<Counters>) -> Self {
         let windows = (shard.pace != Pace::Live).then(Box::default);
-        Self { channel, shard, counters, part: None, first: true, tick: None, windows }
+        Self { channel, shard, counters, part: None, first: true, tick: None, windows, patience: None }
     }
 
     /// How many readers it has, where those are so few, and were written to so long ago, that nothing is gained by waiting.
@@ -118,8 +124,8 @@ impl Round {
     fn next(&mut self, waker: Option<&Waker>) -> Next {
         let mut channel = self.channel.lock();
         let Some(held) = channel.tail.as_ref().map(|tail| tail.held() as isize) else { return Next::AtHead };
-        let next = next_of(&mut channel, &self.shard, &mut self.tick);
-        if let (Next::Wait, Some(waker)) = (&next, waker) {
+        let next = next_of(&mut channel, &self.shard, &mut self.tick, waker.is_some());
+        if let (Next::Wait(_), Some(waker)) = (&next, waker) {
             channel.lockstep.wait(waker);
         }
         if self.shard.window().is_some() && channel.is_newest_worth_pruning() {
@@ -176,7 +182,7 @@ impl Round {
     /// The channel's other shards need not wait for this one any more.
     fn end_part(&mut self) {
         if self.part.take().is_some_and(|part| part.in_step) {
-            let waiting = self.channel.lock().lockstep.end();
+            let waiting = self.channel.lock().lockstep.end(Instant::now());
             waiting.into_iter().for_each(Waker::wake);
         }
     }
@@ -213,7 +219,7 @@ impl Round {
         }
         match self.go_on(None) {
             Stop::Rest => Poll::Ready(()),
-            Stop::Turn | Stop::Wait => Poll::Pending,
+            Stop::Turn | Stop::Wait(_) => Poll::Pending,
         }
     }
 
@@ -242,7 +248,7 @@ impl Round {
                     self.end_tick();
                 }
                 Next::TickOver => self.end_tick(),
-                Next::Wait => return Stop::Wait,
+                Next::Wait(until) => return Stop::Wait(until),
                 Next::AtHead => {
                     // A window that nobody but its own reader waits for ends by itself.
                     if let Some(windows) = &mut self.windows {
@@ -263,20 +269,25 @@ impl Round {
     }
 }
 
-/// What a shard is to be written next. Its position moves past that.
-fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>) -> Next {
+/// What a shard is to be written next. Its position moves past that. Who is `patient` waits for more messages where that is worth it.
+fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>, patient: bool) -> Next {
     let Some(tail) = &mut channel.tail else { return Next::AtHead };
     let mut state = shard.state.lock();
     let state = &mut *state;
     let (head, weight) = (tail.head(), tail.weight());
     let found = match (shard.kind, shard.pace) {
         _ if state.at >= head && tick.is_none() => Found::Nothing,
-        (Kind::Messages, Pace::Live) if !channel.lockstep.may_begin(state.rounds) => Found::Wait,
-        (Kind::Messages, Pace::Live) => match tail.read_one(shard.form, state.at) {
-            Ok(None) => Found::Nothing,
-            Ok(Some(segment)) => Found::Segment(segment),
-            Err(ReachedBefore) => Found::Lost,
-        },
+        (Kind::Messages, Pace::Live) => {
+            match channel.lockstep.may_begin(state.rounds, || tail.count_after(state.at), Instant::now()) {
+                Begin::AfterOthers => Found::Wait(None),
+                Begin::By(until) if patient => Found::Wait(Some(until)),
+                _ => match tail.read_one(shard.form, state.at) {
+                    Ok(None) => Found::Nothing,
+                    Ok(Some(segment)) => Found::Segment(segment),
+                    Err(ReachedBefore) => Found::Lost,
+                },
+            }
+        }
         (Kind::Messages, Pace::Every(_)) => {
             let begun = tick.get_or_insert_with(|| {
                 state.tick();
@@ -328,7 +339,7 @@ fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>) -
             // A shard that is the only one has nobody to keep step with; paced ones have windows.
             let in_step = shard.pace == Pace::Live && channel.shards.len() > 1;
             if in_step {
-                state.rounds = channel.lockstep.begin();
+                state.rounds = channel.lockstep.begin(segment.index.len(), segment.to, begun);
             }
             Next::Segment(Part { segment, readers, next: 0, unix_ms: unix_ms(), begun, in_step })
         }
@@ -337,7 +348,7 @@ fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>) -
             Next::Lost(state.readers())
         }
         Found::TickOver => Next::TickOver,
-        Found::Wait => Next::Wait,
+        Found::Wait(until) => Next::Wait(until),
         Found::Nothing => {
             // Where the position was before the head, nothing but ephemeral messages that are gone was left.
             state.stand(head.max(state.at), weight);
@@ -357,6 +368,7 @@ impl Future for Round {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = &mut *self;
+        me.patience = None;
         if std::mem::take(&mut me.first) {
             // `spawn` alone would run ahead of what is ready: wake behind it.
             cx.waker().wake_by_ref();
@@ -370,10 +382,17 @@ impl Future for Round {
             }
             match me.go_on(Some(cx.waker())) {
                 Stop::Rest => return Poll::Ready(()),
-                Stop::Wait => return Poll::Pending,
+                Stop::Wait(None) => return Poll::Pending,
+                Stop::Wait(Some(until)) => {
+                    let sleep = me.patience.insert(Box::pin(sleep_until(until)));
+                    if sleep.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
                 Stop::Turn if me.is_between_ticks() => {}
                 Stop::Turn => {
-                    cx.waker().wake_by_ref();
+                    // Behind what is ready, and behind what the network has brought meanwhile, so that others wait for a turn and not for a round.
+                    let _ = std::pin::pin!(yield_now()).poll(cx);
                     return Poll::Pending;
                 }
             }

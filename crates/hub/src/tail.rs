@@ -256,6 +256,11 @@ impl Tail {
         (cursor.offset >= self.start.offset).then(|| cursor.max(self.start))
     }
 
+    /// How many messages stand behind a cursor, of those that are kept.
+    pub fn count_after(&self, cursor: Place) -> usize {
+        self.kept.len() - self.kept.partition_point(|kept| kept.place <= cursor)
+    }
+
     /// The messages past a cursor; none when the tail does not reach back to it.
     pub fn messages_after(&self, cursor: Place) -> Option<impl Iterator<Item = (Place, &Arc<Message>)>> {
         let cursor = self.reach(cursor)?;

@@ -53,7 +53,7 @@ impl Default for LimitSettings {
             publish_many_bytes: 8 << 20,
             publish_many_messages: 1000,
             header_bytes: 32 << 10,
-            tail_bytes: 1 << 20,
+            tail_bytes: 4 << 20,
             memory_bytes: 1 << 30,
             control_bytes: 64 << 10,
             channels: 1_000_000,
