@@ -17,7 +17,7 @@ process.chdir(root);
 const KB = 1024;
 const BUDGETS = { core: 10 * KB, everything: 13 * KB, react: 3 * KB, rxjs: 1 * KB };
 // What is over its budget may at least not grow: lower these with every byte that is saved, and delete them when the budget holds.
-const CEILINGS = { everything: 15.75 * KB };
+const CEILINGS = { everything: 15.73 * KB };
 
 // Everything comes from dist/, so that names are as short as in the published package.
 const shared = {

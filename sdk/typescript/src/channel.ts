@@ -92,9 +92,8 @@ export function openChannel(core: Core, name: string): ClientChannel {
     }),
     subscribeBatches: listen(handler => handler as never),
     messages(options = {}) {
-      const { event, since, last, onGap, buffer } = options;
       return iterate(name, options, (message, onError, signal) =>
-        channel._listen(event, messages => messages.forEach(message), { since, last, onGap, onError, buffer, signal }),
+        channel._listen(options.event, messages => messages.forEach(message), { ...options, onError, signal }),
       ) as AsyncIterableIterator<never>;
     },
     async *history(options = {}) {

@@ -73,7 +73,7 @@ export function createClient<S extends Schema = {}>(address: string, options: Cl
         core._guard(() => fn(client.metrics()));
       };
       const off = status.subscribe(({ state }) => {
-        if (state === 'idle' || state === 'failed') timer();
+        if (/idle|failed/.test(state)) timer();
         else if (!timer._running) plan();
       });
       return () => {

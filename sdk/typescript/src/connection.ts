@@ -226,7 +226,7 @@ export function makeConnection(core: Core): Connection {
     failed(error);
   };
   /** No link any more; what was asked on it is told so. */
-  const drop = (error = errorOf('network', 'begins anew')) => {
+  const drop = (error = errorOf('network')) => {
     const { _link: link } = it;
     const open = [link, trial];
     clear();

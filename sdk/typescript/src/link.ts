@@ -165,8 +165,7 @@ export function openLink(
       ended = true;
       timer();
       transport?._close();
-      for (const answer of [...asked.values()])
-        answer(errorOf('network', cause?.message ?? 'the connection was closed', { cause }));
+      for (const answer of [...asked.values()]) answer(errorOf('network', cause?.message, { cause }));
     },
   };
 }
