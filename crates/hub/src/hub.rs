@@ -145,6 +145,7 @@ impl Hub {
         }
         self.counters.connections.dec();
         self.directory.remove(connection.id);
+        self.wheel.forget(connection);
         self.memberships.lost(connection.id, connection.client, unix_ms());
     }
 

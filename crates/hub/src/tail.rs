@@ -13,6 +13,11 @@ use crate::{
 /// Messages that a segment has room for from the start, at most: small ones fill it with about so many.
 const MESSAGES: usize = 256;
 
+/// Of messages that are older than this when the next is pushed, only so much is kept: a quarter of the tail. The whole of it is for channels that
+/// fill it sooner, whose readers fall behind by as much in a moment.
+const FRESH_MS: u64 = 2000;
+const OLDER: usize = 4;
+
 /// A message in the tail.
 struct Kept {
     place: Place,
@@ -158,9 +163,13 @@ impl Tail {
         self.kept.push_back(Kept { place, message, weight_to: self.weight });
     }
 
-    /// Drops the oldest messages until no more than `limit` bytes are held.
+    /// Drops the oldest messages until no more than `limit` bytes are held, or a quarter of that with older ones.
     pub fn trim(&mut self, limit: usize) {
-        while self.held > limit {
+        let fresh = self.kept.back().map_or(0, |newest| newest.message.time.saturating_sub(FRESH_MS));
+        let is_too_much = |held: usize, oldest: &Kept| {
+            held > limit || (held > limit / OLDER && oldest.message.time < fresh)
+        };
+        while self.kept.front().is_some_and(|oldest| is_too_much(self.held, oldest)) {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.held -= oldest.message.weight();
             self.kept_weight -= oldest.message.weight();

@@ -146,3 +146,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_slow_channel_keeps_a_quarter_of_what_a_fast_one_may() {
+    const LIMIT: usize = 400_000;
+    for (milliseconds, share) in [(1, 1), (100, 4)] {
+        let mut tail = Tail::new(epoch(), 0);
+        for offset in 1..=1000 {
+            let time = offset * milliseconds;
+            tail.push(Arc::new(fanfare_protocol::Message { time, ..message(offset, offset, 700) }));
+            tail.trim(LIMIT);
+        }
+        let held = tail.held();
+        assert!(held <= LIMIT / share && held > LIMIT / share - 2000, "{held} bytes of {LIMIT} / {share}");
+    }
+}

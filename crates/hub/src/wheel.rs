@@ -1,7 +1,7 @@
 //! A hashed timer wheel: one entry a connection, no timer task for any.
 use std::sync::{
     Arc, Weak,
-    atomic::{AtomicU32 as Ticks, Ordering::Relaxed},
+    atomic::{AtomicU32 as Ticks, AtomicUsize, Ordering::Relaxed},
 };
 
 use parking_lot::Mutex;
@@ -14,6 +14,8 @@ use crate::{
 /// Milliseconds a tick.
 pub const TICK_MS: u64 = 250;
 const SLOTS: usize = 1024;
+/// Entries of connections that have gone are let go of at once when they are so many, and most of all.
+const MANY: usize = 1024;
 
 /// Entries by the tick at which they come up.
 type Slot = Vec<(u32, Weak<Alarm>)>;
@@ -23,11 +25,16 @@ type Slot = Vec<(u32, Weak<Alarm>)>;
 pub struct Wheel {
     now: Ticks,
     slots: Vec<Mutex<Slot>>,
+    /// Entries in all slots.
+    entries: AtomicUsize,
+    /// About how many of them are of connections that have gone.
+    gone: AtomicUsize,
 }
 
 impl Default for Wheel {
     fn default() -> Self {
-        Self { now: Ticks::new(1), slots: (0..SLOTS).map(|_| Mutex::default()).collect() }
+        let slots = (0..SLOTS).map(|_| Mutex::default()).collect();
+        Self { now: Ticks::new(1), slots, entries: AtomicUsize::new(0), gone: AtomicUsize::new(0) }
     }
 }
 
@@ -71,6 +78,7 @@ impl Wheel {
     fn enter(&self, tick: u32, alarm: &Arc<Alarm>) {
         if let Some(slot) = self.slots.get(tick as usize % SLOTS) {
             slot.lock().push((tick, Arc::downgrade(alarm)));
+            self.entries.fetch_add(1, Relaxed);
         }
         // The wheel may have passed that slot before the entry stood in it.
         if self.now.load(Relaxed) >= tick {
@@ -83,13 +91,44 @@ impl Wheel {
         let now = self.now.fetch_add(1, Relaxed) + 1;
         let Some(slot) = self.slots.get(now as usize % SLOTS) else { return };
         let entries = std::mem::take(&mut *slot.lock());
+        let before = entries.len();
+        let (mut kept, mut found) = (0, 0);
         for (tick, weak) in entries {
             if tick > now {
                 // Another lap.
                 slot.lock().push((tick, weak));
+                kept += 1;
             } else if let Some(alarm) = weak.upgrade() {
                 self.come_up(tick, &alarm);
+            } else {
+                found += 1;
             }
+        }
+        self.entries.fetch_sub(before - kept, Relaxed);
+        let gone = self.gone.load(Relaxed).saturating_sub(found);
+        self.gone.store(gone, Relaxed);
+        if gone > MANY && gone > self.entries.load(Relaxed) / 2 {
+            self.sweep();
+        }
+    }
+
+    /// A connection has gone. Its entry stays until it comes up, or until most are like it.
+    pub fn forget(&self, connection: &Connection) {
+        if Timer::from_word(connection.alarm.timer.load(Ordering::Acquire)).entry != 0 {
+            self.gone.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Lets go of the entries of connections that have gone.
+    fn sweep(&self) {
+        self.gone.store(0, Relaxed);
+        for slot in &self.slots {
+            let mut slot = slot.lock();
+            let before = slot.len();
+            slot.retain(|(_, weak)| weak.strong_count() > 0);
+            let left = slot.len();
+            slot.shrink_to(left * 2);
+            self.entries.fetch_sub(before - left, Relaxed);
         }
     }
 

@@ -118,3 +118,32 @@ fn a_dropped_connection_is_forgotten() {
     }
     assert!(wheel.slots.iter().all(|slot| slot.lock().is_empty()));
 }
+
+#[test]
+fn entries_of_connections_that_have_gone_are_let_go_of_when_most_are_theirs() {
+    let wheel = Wheel::default();
+    let rigs: Vec<Rig> = (0..3000).map(|_| Rig::new()).collect();
+    for rig in &rigs {
+        wheel.arm(&rig.connection, 60_000);
+    }
+    let entries = || wheel.slots.iter().map(|slot| slot.lock().len()).sum::<usize>();
+    assert_eq!(entries(), 3000);
+    let mut rigs = rigs.into_iter();
+    for rig in rigs.by_ref().take(1400) {
+        wheel.forget(&rig.connection);
+    }
+    wheel.turn();
+    assert_eq!(entries(), 3000, "fewer than half: they come up by themselves");
+    for rig in rigs.by_ref().take(200) {
+        wheel.forget(&rig.connection);
+    }
+    wheel.turn();
+    assert_eq!(entries(), 1400);
+    // Who is still there is woken in time.
+    let left: Vec<Rig> = rigs.collect();
+    for _ in 0..60_000 / TICK_MS {
+        wheel.turn();
+    }
+    assert!(left.iter().all(|rig| rig.woken.0.load(SeqCst) == 1));
+    assert_eq!(entries(), 0);
+}
