@@ -345,7 +345,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "beside",
         title: "A quiet channel beside a busy one",
-        text: "Ten readers and 50 publications a second, alone, and while 1,000 others on the same server get 150 a second. Servers have one core, both generators the other.",
+        text: "Ten readers and 50 publications a second, alone, and while 1,000 others on the same server get 150 a second. Servers have one core, both generators the other, where the busy one gives way.",
         args: &["-n", "10", "--rate", "50"],
         figure: Figure::P99,
         entries: &[
