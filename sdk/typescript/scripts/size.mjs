@@ -21,6 +21,7 @@ const CEILINGS = { everything: 15.73 * KB };
 
 // Everything comes from dist/, so that names are as short as in the published package.
 const shared = {
+  absWorkingDir: root,
   bundle: true,
   minify: true,
   format: 'esm',
