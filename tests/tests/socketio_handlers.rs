@@ -245,3 +245,53 @@ async fn several_rooms_and_exceptions_reach_everybody_once() {
     ];
     assert_eq!(heard, expected);
 }
+
+#[tokio::test]
+async fn an_interrupted_client_keeps_its_rooms_however_often_it_is_cut() {
+    let (fanfare, address) = hub().await;
+    let (gone, mut is_gone) = tokio::sync::mpsc::unbounded_channel();
+    fanfare
+        .events("/")
+        .on("JOIN", async |ctx: Context, (): ()| {
+            ctx.join("room").await?;
+            // Its private channel, too, is one that it goes on reading.
+            ctx.emit("welcome", ctx.members("room").len()).await.map(drop)
+        })
+        .on("SAY", async |ctx: Context, n: u64| ctx.to("room").emit("said", n).await.map(drop))
+        .on("WHO", async |ctx: Context, (): ()| Ok::<_, Problem>(ctx.members("room").len()))
+        .on_disconnecting(move |ctx, _| {
+            let gone = gone.clone();
+            async move { drop(gone.send(ctx.rooms())) }
+        });
+    let (mut other, _) = joined(address).await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut ws = Ws::over(stream, "/socket.io/?EIO=4&transport=websocket", &[]).await.unwrap();
+    ws.packet().await;
+    ws.send_text("40").await;
+    let connect: Value = serde_json::from_str(&ws.packet().await[2..]).unwrap();
+    let mut offset = Value::Null;
+    for ws in [&mut other, &mut ws] {
+        ws.send_text("420[\"JOIN\"]").await;
+        let welcome: Value = serde_json::from_str(&ws.packet().await[2..]).unwrap();
+        offset = welcome[2].clone();
+        assert_eq!(told(&ws.packet().await), "ack 0");
+    }
+    for n in 0..5_u64 {
+        ws.cut();
+        assert_eq!(within(is_gone.recv()).await.unwrap(), ["room"], "its visit has ended, {n}");
+        other.send_text(&format!("421[\"SAY\",{n}]")).await;
+        assert_eq!(told(&other.packet().await), "ack 1");
+        let stream = TcpStream::connect(address).await.unwrap();
+        ws = Ws::over(stream, "/socket.io/?EIO=4&transport=websocket", &[]).await.unwrap();
+        ws.packet().await;
+        ws.send_text(&format!("40{}", json!({ "pid": connect["pid"], "offset": offset }))).await;
+        let again: Value = serde_json::from_str(&ws.packet().await[2..]).unwrap();
+        assert_eq!(again, connect, "the same client again, {n}");
+        let said = ws.packet().await;
+        let array: Value = serde_json::from_str(&said[2..]).unwrap();
+        assert_eq!((&array[0], &array[1]), (&json!("said"), &json!(n)), "{said}");
+        offset = array[2].clone();
+        ws.send_text("422[\"WHO\"]").await;
+        assert_eq!(ws.packet().await, "432[2]", "both are members, {n}");
+    }
+}

@@ -173,6 +173,12 @@ pub trait Peer: Send + Sync + 'static {
     /// Reads it no more: when done, nothing of it is written. Harmless where it was not read.
     fn leave(&self, channel: ChannelName) -> Later<()>;
 
+    /// Whether nothing is read over its connection any more. What it read then is not to be left for it: an interrupted client comes back to
+    /// that.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
     /// Sends an event that the client is to answer (Socket.IO: with an ack id), and waits for the answer.
     ///
     /// Errors: `unavailable` when the time has passed or the client is gone; `limit_exceeded` when too many of its answers are outstanding.

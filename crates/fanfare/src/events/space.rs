@@ -98,13 +98,15 @@ impl Space {
     }
 
     pub fn went(&self, socket: &Socket, rooms: &BTreeSet<String>) {
+        // One that goes on under the same name may be there already, and in some of the rooms.
+        let next = self.socket(socket.sid()).filter(|there| !there.is(socket));
+        let kept = next.map(|next| next.0.rooms.lock().clone()).unwrap_or_default();
         let mut who = self.who.lock();
-        // One that goes on under the same name may be there already.
         if who.sockets.get(socket.sid()).is_some_and(|there| there.is(socket)) {
             who.sockets.remove(socket.sid());
             who.deaf.remove(socket.sid());
         }
-        for room in rooms {
+        for room in rooms.difference(&kept) {
             who.vacate(room, socket.sid());
         }
     }

@@ -96,7 +96,7 @@ impl Visit for Socket {
             }
             let rooms = std::mem::take(&mut *socket.0.rooms.lock());
             space.went(&socket, &rooms);
-            let Some(peer) = &socket.0.peer else { return };
+            let Some(peer) = socket.0.peer.as_ref().filter(|peer| !peer.is_gone()) else { return };
             // A connection that goes on without this namespace reads none of its rooms any more.
             for room in &rooms {
                 if let Ok(channel) = space.channel(room) {

@@ -47,6 +47,11 @@ impl SocketPeer {
         self.said.push(Say::Packets(frames));
     }
 
+    /// Whether this connection is the one that the client has. What another goes on with is no concern of one that was interrupted.
+    fn is_current(&self) -> bool {
+        Arc::ptr_eq(&self.ring, &self.core.ring())
+    }
+
     /// The client knows that it is in.
     pub fn release(&self) {
         let held = self.held.lock().take();
@@ -66,6 +71,9 @@ impl Peer for SocketPeer {
     }
 
     fn join(&self, channel: ChannelName) -> Later<Result<(), Problem>> {
+        if !self.is_current() {
+            return Box::pin(async { Err(gone()) });
+        }
         let (core, node, connection) = (self.core.clone(), self.node.clone(), self.connection.clone());
         let (held, ring) = (self.held.clone(), self.ring.clone());
         Box::pin(async move {
@@ -94,11 +102,15 @@ impl Peer for SocketPeer {
     }
 
     fn leave(&self, channel: ChannelName) -> Later<()> {
-        if self.core.has_joined(&channel) {
+        if self.is_current() && self.core.has_joined(&channel) {
             self.core.reads_no_more(&channel, Layout::Rooms);
             self.node.hub.unsubscribe(&self.connection, &channel);
         }
         Box::pin(async {})
+    }
+
+    fn is_gone(&self) -> bool {
+        !self.connection.is_open()
     }
 
     fn request(&self, event: EventName, args: Args, within: Duration) -> Later<Result<Args, Problem>> {
