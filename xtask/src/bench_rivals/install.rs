@@ -164,10 +164,15 @@ fn install_sockudo(cache: &Path) -> Result<PathBuf, String> {
     let directory = cache.join("sockudo");
     let program = directory.join("bin").join("sockudo");
     if !program.is_file() {
-        // Not the workspace's cargo with its settings: the rival is built as its authors say.
+        if Command::new("protoc").arg("--version").stdout(Stdio::null()).status().is_err() {
+            return Err("its build needs protoc: `apt-get install protobuf-compiler`".to_owned());
+        }
+        // Not the workspace's cargo with its settings: the rival is built as its authors say. What was built is there when it has to be tried again.
+        let build = directory.join("build");
         let mut install = Command::new("cargo");
         install.args(["install", "sockudo", "--locked", "--root"]).arg(&directory).current_dir(cache);
-        tools::run(install.stdin(Stdio::null()).env_remove("CARGO_TARGET_DIR"))?;
+        tools::run(install.stdin(Stdio::null()).env("CARGO_TARGET_DIR", &build))?;
+        let _ = fs::remove_dir_all(&build);
     }
     Ok(program)
 }
