@@ -235,7 +235,7 @@ impl Tail {
     /// The segment that holds what follows the cursor, encoded now if it was not.
     fn segment_at(&mut self, form: usize, cursor: Place) -> Option<Arc<Segment>> {
         let tail = self.forms.get_mut(form)?;
-        let n = tail.segments.partition_point(|segment| segment.to <= cursor);
+        let n = partition_near_end(&tail.segments, |segment| segment.to <= cursor);
         if let Some(segment) = tail.segments.get(n)
             && segment.from <= cursor
         {
@@ -243,7 +243,7 @@ impl Tail {
         }
         // Behind the last segment, or in a hole that nobody of this form has read.
         let limit = tail.segments.get(n).map_or(self.head, |next| next.from);
-        let first = self.kept.partition_point(|kept| kept.place <= cursor);
+        let first = partition_near_end(&self.kept, |kept| kept.place <= cursor);
         let mut segment =
             Segment::with_room(self.epoch, cursor, self.weight, (self.kept.len() - first).min(MESSAGES));
         for kept in self.kept.range(first..).take_while(|kept| kept.place <= limit) {
@@ -254,7 +254,7 @@ impl Tail {
         }
         let sealed = segment.seal();
         self.held += sealed.held();
-        let at = tail.segments.partition_point(|other| other.to <= sealed.from);
+        let at = partition_near_end(&tail.segments, |other| other.to <= sealed.from);
         tail.segments.insert(at, sealed.clone());
         Some(sealed)
     }
@@ -267,7 +267,7 @@ impl Tail {
 
     /// How many messages stand behind a cursor, of those that are kept.
     pub fn count_after(&self, cursor: Place) -> usize {
-        self.kept.len() - self.kept.partition_point(|kept| kept.place <= cursor)
+        self.kept.len() - partition_near_end(&self.kept, |kept| kept.place <= cursor)
     }
 
     /// The messages past a cursor; none when the tail does not reach back to it.
@@ -309,6 +309,27 @@ impl Tail {
             _ => Keyless::None,
         }
     }
+}
+
+/// What [`VecDeque::partition_point`] finds, looked for from the end, where readers that keep up stand: memory further forward is seldom in a cache.
+fn partition_near_end<T>(items: &VecDeque<T>, is_before: impl Fn(&T) -> bool) -> usize {
+    let (mut end, mut step) = (items.len(), 1);
+    while let Some(probe) = end.checked_sub(step) {
+        if items.get(probe).is_some_and(&is_before) {
+            break;
+        }
+        end = probe;
+        step *= 2;
+    }
+    let (mut from, mut to) = (end.saturating_sub(step), end);
+    while from < to {
+        let middle = from.midpoint(to);
+        match items.get(middle).is_some_and(&is_before) {
+            true => from = middle + 1,
+            false => to = middle,
+        }
+    }
+    from
 }
 
 /// What a reader may be handed in one write: one segment.

@@ -161,3 +161,14 @@ fn a_slow_channel_keeps_a_quarter_of_what_a_fast_one_may() {
         assert!(held <= LIMIT / share && held > LIMIT / share - 2000, "{held} bytes of {LIMIT} / {share}");
     }
 }
+
+#[test]
+fn looking_from_the_end_finds_what_looking_from_the_front_does() {
+    for length in 0..70_u64 {
+        let items: std::collections::VecDeque<u64> = (0..length).collect();
+        for limit in 0..=length {
+            let found = super::partition_near_end(&items, |item| *item < limit);
+            assert_eq!(found, items.partition_point(|item| *item < limit), "{limit} of {length}");
+        }
+    }
+}
