@@ -49,8 +49,14 @@ pub enum Begin {
 }
 
 impl Lockstep {
-    /// Whether a shard may begin that last took part in `last`; `pending` counts the messages that wait for it.
-    pub fn may_begin(&mut self, last: u64, pending: impl FnOnce() -> usize, now: Instant) -> Begin {
+    /// Whether a shard may begin that last took part in `last`; `pending` counts the messages that wait for it. Neither it nor the clock is asked
+    /// where nobody would wait.
+    pub fn may_begin(
+        &mut self,
+        last: u64,
+        pending: impl FnOnce() -> usize,
+        now: impl FnOnce() -> Instant,
+    ) -> Begin {
         match self.writing {
             0 => self.patience(pending, now).map_or(Begin::Now, Begin::By),
             _ if last < self.number => Begin::Now,
@@ -59,8 +65,13 @@ impl Lockstep {
     }
 
     /// Until when it is worth waiting for more than these messages.
-    fn patience(&mut self, pending: impl FnOnce() -> usize, now: Instant) -> Option<Instant> {
+    fn patience(
+        &mut self,
+        pending: impl FnOnce() -> usize,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<Instant> {
         let (ended, took) = self.ended.filter(|(_, took)| *took >= WORTH_WAITING && self.carried > 1)?;
+        let now = now();
         let due = *self.due.get_or_insert(now);
         let until = due + (took / PATIENCE).min(LONGEST);
         (due.duration_since(ended) < took && now < until && pending() < self.carried).then_some(until)
@@ -123,9 +134,9 @@ mod tests {
     fn nobody_begins_again_before_all_have_ended() {
         let mut rounds = Lockstep::default();
         let (now, to) = (Instant::now(), Place::at(1));
-        let may = |rounds: &mut Lockstep, last| rounds.may_begin(last, || 1, now) == Begin::Now;
+        let may = |rounds: &mut Lockstep, last| rounds.may_begin(last, || 1, || now) == Begin::Now;
         let (a, b, c) = (rounds.begin(1, to, now), 0, 0);
-        assert!(rounds.may_begin(a, || 1, now) == Begin::AfterOthers && may(&mut rounds, b));
+        assert!(rounds.may_begin(a, || 1, || now) == Begin::AfterOthers && may(&mut rounds, b));
         let b = rounds.begin(1, to, now).max(b);
         assert!(rounds.end(now).is_empty());
         assert!(!may(&mut rounds, a) && !may(&mut rounds, b) && may(&mut rounds, c), "one still writes");
@@ -150,22 +161,22 @@ mod tests {
     #[test]
     fn a_busy_channel_waits_for_as_many_messages_as_it_carried() {
         let (mut rounds, now) = after(8, LONG);
-        let Begin::By(until) = rounds.may_begin(1, || 3, now) else { panic!("does not wait") };
+        let Begin::By(until) = rounds.may_begin(1, || 3, || now) else { panic!("does not wait") };
         assert_eq!(until - now, LONG / 8);
-        assert_eq!(rounds.may_begin(1, || 8, now), Begin::Now, "enough");
-        assert_eq!(rounds.may_begin(1, || 3, until), Begin::Now, "long enough");
+        assert_eq!(rounds.may_begin(1, || 8, || now), Begin::Now, "enough");
+        assert_eq!(rounds.may_begin(1, || 3, || until), Begin::Now, "long enough");
         // It waits from when it could have begun, not from each look.
-        assert_eq!(rounds.may_begin(1, || 4, now + LONG / 16), Begin::By(until));
+        assert_eq!(rounds.may_begin(1, || 4, || now + LONG / 16), Begin::By(until));
     }
 
     #[test]
     fn nobody_waits_where_nothing_is_gained() {
         let (mut rounds, now) = after(1, LONG);
-        assert_eq!(rounds.may_begin(1, || 1, now), Begin::Now, "one message at a time");
+        assert_eq!(rounds.may_begin(1, || 1, || now), Begin::Now, "one message at a time");
         let (mut rounds, now) = after(8, LONG / 4);
-        assert_eq!(rounds.may_begin(1, || 1, now), Begin::Now, "short rounds");
+        assert_eq!(rounds.may_begin(1, || 1, || now), Begin::Now, "short rounds");
         let (mut rounds, now) = after(8, LONG);
-        assert_eq!(rounds.may_begin(1, || 1, now + LONG), Begin::Now, "the channel was quiet meanwhile");
+        assert_eq!(rounds.may_begin(1, || 1, || now + LONG), Begin::Now, "the channel was quiet meanwhile");
     }
 
     #[test]
@@ -178,7 +189,7 @@ mod tests {
         }
         let woken = Arc::new(Woken(AtomicUsize::new(0)));
         let (mut rounds, now) = after(8, LONG);
-        assert!(matches!(rounds.may_begin(1, || 3, now), Begin::By(_)));
+        assert!(matches!(rounds.may_begin(1, || 3, || now), Begin::By(_)));
         rounds.wait(&Waker::from(woken.clone()));
         let pending = |n: usize| move |from: Place| n - from.offset as usize;
         assert!(rounds.published(pending(15)).is_empty(), "seven are not eight");

@@ -278,7 +278,7 @@ fn next_of(channel: &mut ChannelState, shard: &Shard, tick: &mut Option<Tick>, p
     let found = match (shard.kind, shard.pace) {
         _ if state.at >= head && tick.is_none() => Found::Nothing,
         (Kind::Messages, Pace::Live) => {
-            match channel.lockstep.may_begin(state.rounds, || tail.count_after(state.at), Instant::now()) {
+            match channel.lockstep.may_begin(state.rounds, || tail.count_after(state.at), Instant::now) {
                 Begin::AfterOthers => Found::Wait(None),
                 Begin::By(until) if patient => Found::Wait(Some(until)),
                 _ => match tail.read_one(shard.form, state.at) {
