@@ -295,3 +295,85 @@ async fn an_interrupted_client_keeps_its_rooms_however_often_it_is_cut() {
         assert_eq!(ws.packet().await, "432[2]", "both are members, {n}");
     }
 }
+
+/// Connects again in the place of a client that was cut off, which received that last. What its CONNECT was answered with.
+async fn came_back(address: SocketAddr, connect: &Value, offset: &Value) -> (Ws, Value) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut ws = Ws::over(stream, "/socket.io/?EIO=4&transport=websocket", &[]).await.unwrap();
+    ws.packet().await;
+    ws.send_text(&format!("40{}", json!({ "pid": connect["pid"], "offset": offset }))).await;
+    let reply = serde_json::from_str(&ws.packet().await[2..]).unwrap();
+    (ws, reply)
+}
+
+#[tokio::test]
+async fn what_an_interrupted_client_is_told_alone_it_hears_when_it_comes_back() {
+    let (fanfare, address) = hub().await;
+    let events = fanfare.events("/");
+    let (gone, mut is_gone) = tokio::sync::mpsc::unbounded_channel();
+    let enter = async |ctx: Context, rooms: Vec<String>| {
+        for room in &rooms {
+            ctx.join(room).await?;
+        }
+        Ok::<_, Problem>(())
+    };
+    let events = events.on("ENTER", enter).on_disconnecting(move |ctx, _| {
+        let gone = gone.clone();
+        async move { drop(gone.send(ctx.socket().clone())) }
+    });
+    let (mut other, other_sid) = joined(address).await;
+    let (_third, third_sid) = joined(address).await;
+    let mut ws =
+        Ws::over(TcpStream::connect(address).await.unwrap(), "/socket.io/?EIO=4&transport=websocket", &[])
+            .await
+            .unwrap();
+    ws.packet().await;
+    ws.send_text("40").await;
+    let connect: Value = serde_json::from_str(&ws.packet().await[2..]).unwrap();
+    let sid = connect["sid"].as_str().unwrap();
+    for ws in [&mut other, &mut ws] {
+        ws.send_text("420[\"ENTER\",[\"a\",\"b\"]]").await;
+        assert_eq!(told(&ws.packet().await), "ack 0");
+    }
+    let mut offset = Value::Null;
+    for n in 0..3_u64 {
+        ws.cut();
+        let socket = within(is_gone.recv()).await.unwrap();
+        while events.socket(sid).is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(events.members("a").len(), 1, "it is no member while it is away");
+        // By its name, as itself, one by one because it is in both rooms or others are left out, and with everybody.
+        events.to(sid).emit("named", n).await.unwrap();
+        socket.emit("itself", n).await.unwrap();
+        socket.emit_volatile("volatile", n).await.unwrap();
+        let answers =
+            events.to(sid).emit_with_ack::<u64>("question", n, Duration::from_secs(9)).await.unwrap();
+        assert_eq!((answers.answers, answers.missing), (vec![], vec![sid.to_owned()]));
+        events.to("a").to("b").emit("both", n).await.unwrap();
+        events.to("a").except(&other_sid).except(&third_sid).emit("but two", n).await.unwrap();
+        events.to("a").except(sid).emit("but it", n).await.unwrap();
+        events.broadcast("all", n).await.unwrap();
+        let (back, again) = came_back(address, &connect, &offset).await;
+        ws = back;
+        assert_eq!(again, connect, "the same client again, {n}");
+        let mut heard = Vec::new();
+        for _ in 0..5 {
+            let packet = ws.packet().await;
+            let array: Value = serde_json::from_str(&packet[2..]).unwrap();
+            assert_eq!(array[1], n, "{packet}");
+            heard.push(array[0].as_str().unwrap().to_owned());
+        }
+        heard.sort();
+        assert_eq!(heard, ["all", "both", "but two", "itself", "named"], "{n}");
+        events.to(sid).emit("live", n).await.unwrap();
+        let live = ws.packet().await;
+        assert_eq!(told(&live), "live");
+        let array: Value = serde_json::from_str(&live[2..]).unwrap();
+        offset = array[2].clone();
+    }
+    // Who does not come back is told nothing, and that is said.
+    ws.send_text("41").await;
+    let socket = within(is_gone.recv()).await.unwrap();
+    assert_eq!(socket.emit("late", ()).await.unwrap_err().code, fanfare::Code::Unavailable);
+}

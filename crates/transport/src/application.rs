@@ -179,6 +179,12 @@ pub trait Peer: Send + Sync + 'static {
         false
     }
 
+    /// Whether its client comes back to what it read when its connection is lost, under the same [`Peer::sid`] (Socket.IO's recovery): then it
+    /// reads its private channel too, from where it had not, joined before or not. None: it never does.
+    fn absence(&self) -> Option<Absence> {
+        None
+    }
+
     /// Sends an event that the client is to answer (Socket.IO: with an ack id), and waits for the answer.
     ///
     /// Errors: `unavailable` when the time has passed or the client is gone; `limit_exceeded` when too many of its answers are outstanding.
@@ -199,6 +205,9 @@ impl fmt::Debug for dyn Application {
         f.write_str("Application")
     }
 }
+
+/// Tells, whenever it is asked, whether an interrupted client may still come back.
+pub type Absence = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A peer that may be gone.
 pub type WeakPeer = Weak<dyn Peer>;

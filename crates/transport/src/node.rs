@@ -102,6 +102,12 @@ impl Node {
         self.application.get()
     }
 
+    /// Whether anybody here speaks to clients of a namespace: handlers, or hooks whose answers do.
+    pub(crate) fn speaks_to_clients(&self, namespace: &str) -> bool {
+        self.application().is_some_and(|application| application.knows(namespace))
+            || self.authorizer.as_ref().is_some_and(|decides| decides.wants_peers())
+    }
+
     /// Whether the request that a WebSocket came with must be kept, for those who decide about what comes later.
     pub(crate) fn keeps_requests(&self) -> bool {
         self.authorizer.is_some()

@@ -11,6 +11,7 @@ mod socket;
 mod space;
 mod target;
 mod visit;
+mod who;
 
 pub use admission::Admission;
 pub use answer::Answer;

@@ -154,6 +154,10 @@ impl Application for Registry {
                 admission.add(decided?);
             }
             let socket = Socket::enter(space, handshake, admission, peer, turn);
+            if socket.absence().is_some() {
+                // What is said to everybody while it is away is found by where it stood. At its limit of channels it hears none of that.
+                drop(socket.listen_to_all().await);
+            }
             Ok(Arc::new(socket) as Arc<dyn Visit>)
         })
     }

@@ -16,7 +16,7 @@ use fanfare_protocol::{
 };
 use fanfare_transport::{
     Handshake, Peer,
-    application::{channel_room, namespace_channel, private_channel},
+    application::{Absence, channel_room, namespace_channel, private_channel},
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
@@ -26,6 +26,7 @@ use super::{
     admission::State,
     queue::Queue,
     space::{Space, event_name},
+    who::Hearer,
 };
 use crate::Fanfare;
 
@@ -84,10 +85,7 @@ impl Socket {
             _turn: turn,
         }));
         if socket.0.peer.is_some() {
-            space.came(&socket);
-            for room in &rooms {
-                space.occupy(room, &socket);
-            }
+            space.who().came(&socket, &rooms);
         }
         socket
     }
@@ -165,7 +163,10 @@ impl Socket {
         let channel = self.0.space.channel(room)?;
         self.peer()?.join(channel).await?;
         self.0.rooms.lock().insert(room.to_owned());
-        self.0.space.occupy(room, self);
+        let mut who = self.0.space.who();
+        if !self.is_over() {
+            who.occupy(room, self.sid());
+        }
         Ok(())
     }
 
@@ -176,7 +177,7 @@ impl Socket {
     pub async fn leave(&self, room: &str) -> Result<(), Problem> {
         let channel = self.0.space.channel(room)?;
         if self.0.rooms.lock().remove(room) {
-            self.0.space.vacate(room, self);
+            self.0.space.who().vacate(room, self.sid());
             self.peer()?.leave(channel).await;
         }
         Ok(())
@@ -187,28 +188,41 @@ impl Socket {
         self.0.rooms.lock().iter().cloned().collect()
     }
 
-    /// It reads its private channel.
+    /// It reads its private channel, now or when it comes back.
     pub(super) async fn listen(&self) -> Result<(), Problem> {
-        let peer = self.peer()?;
-        self.0.private.get_or_try_init(|| peer.join(private_channel(&self.0.sid))).await?;
-        Ok(())
+        let joined = async {
+            let peer = self.peer()?;
+            self.0.private.get_or_try_init(|| peer.join(private_channel(&self.0.sid))).await
+        };
+        match joined.await {
+            Err(problem) if problem.code == Code::Unavailable && self.may_return() => Ok(()),
+            joined => joined.map(drop),
+        }
+    }
+
+    /// Asks whether it may come back, should it be cut off; none when it cannot.
+    pub(super) fn absence(&self) -> Option<Absence> {
+        self.0.peer.as_ref()?.absence()
+    }
+
+    fn may_return(&self) -> bool {
+        self.absence().is_some_and(|may_return| may_return())
     }
 
     /// It reads the namespace's own channel.
     pub(super) async fn listen_to_all(&self) -> Result<(), Problem> {
         let peer = self.peer()?;
         self.0.all.get_or_try_init(|| peer.join(namespace_channel(&self.0.space.name))).await?;
-        self.0.space.hears(self);
+        self.0.space.who().hears(self);
         Ok(())
     }
 
-    /// Says something to it alone.
+    /// Says something to it alone. A Socket.IO client that was cut off hears it when it comes back.
     ///
     /// # Errors
-    /// `bad_request` for a reserved event name or arguments that cannot be JSON, `too_large`, `unavailable` when it is gone.
+    /// `bad_request` for a reserved event name or arguments that cannot be JSON, `too_large`, `unavailable` when it is gone for good.
     pub async fn emit(&self, event: &str, args: impl ToArgs) -> Result<Option<Published>, Problem> {
-        let args = args.to_args()?;
-        Target::new(self.0.space.clone(), None).to_socket(self, event, args, false).await
+        self.tell(Target::new(self.0.space.clone(), None), event, args).await
     }
 
     /// The same, for what is worthless later: kept nowhere, not sent again.
@@ -216,8 +230,16 @@ impl Socket {
     /// # Errors
     /// As [`Socket::emit`].
     pub async fn emit_volatile(&self, event: &str, args: impl ToArgs) -> Result<Option<Published>, Problem> {
-        let args = args.to_args()?;
-        Target::new(self.0.space.clone(), None).to_socket(self, event, args, true).await
+        self.tell(Target::new(self.0.space.clone(), None).volatile(), event, args).await
+    }
+
+    async fn tell(
+        &self,
+        target: Target,
+        event: &str,
+        args: impl ToArgs,
+    ) -> Result<Option<Published>, Problem> {
+        target.to_hearer(&Hearer::Here(self.clone()), &event_name(event)?, args.to_args()?).await
     }
 
     /// Says something to it and waits for its answer (Socket.IO: its acknowledgement). Do not await it in a handler that its client's next
@@ -317,7 +339,7 @@ impl Context {
 
     /// Those who joined a room, on this node; this client among them if it did.
     pub fn members(&self, room: &str) -> Vec<Socket> {
-        self.socket.0.space.members(room)
+        self.events().members(room)
     }
 
     /// The namespace, to speak to everyone including this client.

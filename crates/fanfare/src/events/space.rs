@@ -1,6 +1,5 @@
 //! One namespace: its handlers, and who is there.
 use std::{
-    collections::{BTreeSet, HashMap},
     fmt,
     future::Future,
     sync::{
@@ -15,11 +14,12 @@ use fanfare_transport::{
     End, Handshake,
     application::{namespace_prefix, room_channel},
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::{
     Admission, Answer, Context, Registry, Socket, Target,
     handlers::{Handler, Handlers, called, middleware},
+    who::Who,
 };
 
 /// One namespace.
@@ -30,15 +30,6 @@ pub(super) struct Space {
     who: Mutex<Who>,
     /// Something was said to everybody: whoever comes reads the namespace's own channel.
     pub broadcasts: AtomicBool,
-}
-
-/// Who is there, and in which rooms.
-#[derive(Default)]
-struct Who {
-    sockets: HashMap<String, Socket>,
-    rooms: HashMap<String, BTreeSet<String>>,
-    /// Those who do not read the namespace's own channel yet, by `sid`.
-    deaf: BTreeSet<String>,
 }
 
 impl Space {
@@ -91,74 +82,17 @@ impl Space {
         registry.rules.schema(&format!("{prefix}:")).is_some_and(|schema| schema.names(event))
     }
 
-    pub fn came(&self, socket: &Socket) {
-        let mut who = self.who.lock();
-        who.deaf.insert(socket.sid().to_owned());
-        who.sockets.insert(socket.sid().to_owned(), socket.clone());
-    }
-
-    pub fn went(&self, socket: &Socket, rooms: &BTreeSet<String>) {
-        // One that goes on under the same name may be there already, and in some of the rooms.
-        let next = self.socket(socket.sid()).filter(|there| !there.is(socket));
-        let kept = next.map(|next| next.0.rooms.lock().clone()).unwrap_or_default();
-        let mut who = self.who.lock();
-        if who.sockets.get(socket.sid()).is_some_and(|there| there.is(socket)) {
-            who.sockets.remove(socket.sid());
-            who.deaf.remove(socket.sid());
-        }
-        for room in rooms.difference(&kept) {
-            who.vacate(room, socket.sid());
-        }
-    }
-
-    pub fn occupy(&self, room: &str, socket: &Socket) {
-        let mut who = self.who.lock();
-        if !socket.is_over() {
-            who.rooms.entry(room.to_owned()).or_default().insert(socket.sid().to_owned());
-        }
-    }
-
-    pub fn vacate(&self, room: &str, socket: &Socket) {
-        self.who.lock().vacate(room, socket.sid());
+    /// Who is there; not to be held while anything is awaited.
+    pub fn who(&self) -> MutexGuard<'_, Who> {
+        self.who.lock()
     }
 
     pub fn socket(&self, sid: &str) -> Option<Socket> {
-        self.who.lock().sockets.get(sid).cloned()
+        self.who().socket(sid).cloned()
     }
 
     pub fn sockets(&self) -> Vec<Socket> {
-        self.who.lock().sockets.values().cloned().collect()
-    }
-
-    /// Those who do not read the namespace's own channel yet.
-    pub fn deaf(&self) -> Vec<Socket> {
-        let who = self.who.lock();
-        who.deaf.iter().filter_map(|sid| who.sockets.get(sid).cloned()).collect()
-    }
-
-    /// Somebody reads the namespace's own channel now.
-    pub fn hears(&self, socket: &Socket) {
-        let mut who = self.who.lock();
-        if who.sockets.get(socket.sid()).is_some_and(|there| there.is(socket)) {
-            who.deaf.remove(socket.sid());
-        }
-    }
-
-    pub fn members(&self, room: &str) -> Vec<Socket> {
-        let who = self.who.lock();
-        let Some(sids) = who.rooms.get(room) else { return Vec::new() };
-        sids.iter().filter_map(|sid| who.sockets.get(sid).cloned()).collect()
-    }
-}
-
-impl Who {
-    fn vacate(&mut self, room: &str, sid: &str) {
-        if let Some(sids) = self.rooms.get_mut(room) {
-            sids.remove(sid);
-            if sids.is_empty() {
-                self.rooms.remove(room);
-            }
-        }
+        self.who().sockets().cloned().collect()
     }
 }
 
@@ -246,7 +180,8 @@ impl Events {
         self.change(|handlers| handlers.deadline = deadline)
     }
 
-    /// Those in a room, every reader of its channel included; or one client, by its `sid`.
+    /// Those in a room, every reader of its channel included; or one client, by its `sid`. A Socket.IO client that was cut off hears it when it comes
+    /// back.
     pub fn to(&self, room: &str) -> Target {
         Target::new(self.0.clone(), None).to(room)
     }
@@ -261,7 +196,7 @@ impl Events {
 
     /// Those who joined a room, on this node.
     pub fn members(&self, room: &str) -> Vec<Socket> {
-        self.0.members(room)
+        self.0.who().members(room).cloned().collect()
     }
 
     /// Everybody in the namespace, on this node.

@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use super::{
     Socket,
     space::{Space, event_name},
+    who::Hearer,
 };
 
 /// Clients that are told alone at a time.
@@ -79,8 +80,9 @@ impl Target {
         if self.rooms.is_empty() {
             return self.to_everybody(&event, &args).await;
         }
+        let is_client = |room: &str| self.space.who().hearer(room).is_some();
         if let ([room], true) = (&*self.rooms, self.except.is_empty())
-            && self.space.socket(room).is_none()
+            && !is_client(room)
         {
             // Most of what is said. Who is in the room need not be known.
             let origin = self.from.as_ref().map(|from| from.client());
@@ -90,8 +92,9 @@ impl Target {
         let mut told = BTreeSet::new();
         let mut published = None;
         for room in &self.rooms {
-            published = match self.space.socket(room) {
-                Some(socket) => self.alone(vec![socket], &mut told, &excluded, &event, &args).await?,
+            let one = self.space.who().hearer(room);
+            published = match one {
+                Some(one) => self.alone(vec![one], &mut told, &excluded, &event, &args).await?,
                 None => self.to_room(room, &mut told, &excluded, &event, &args).await?,
             };
         }
@@ -110,23 +113,23 @@ impl Target {
     ) -> Result<Acks<T>, Problem> {
         let (event, args) = (event_name(event)?, args.to_args()?);
         let excluded = self.excluded();
-        let mut who: Vec<Socket> = if self.rooms.is_empty() {
-            self.space.sockets()
+        let mut hearers = if self.rooms.is_empty() {
+            self.space.who().everybody()
         } else {
-            let of = |room: &String| match self.space.socket(room) {
-                Some(socket) => vec![socket],
-                None => self.space.members(room),
-            };
-            self.rooms.iter().flat_map(of).collect()
+            self.rooms.iter().flat_map(|room| self.behind(room)).collect()
         };
         let mut seen = BTreeSet::new();
-        who.retain(|socket| !excluded.contains(socket.sid()) && seen.insert(socket.sid().to_owned()));
-        let asked = who.iter().map(|socket| socket.request(event.clone(), args.clone(), within));
+        hearers.retain(|hearer| !excluded.contains(hearer.sid()) && seen.insert(hearer.sid().to_owned()));
+        let asked = hearers.iter().map(async |hearer| match hearer {
+            Hearer::Here(socket) => socket.request(event.clone(), args.clone(), within).await.ok(),
+            // Nobody waits for as long as that.
+            Hearer::Away(_) => None,
+        });
         let mut acks = Acks { answers: Vec::new(), missing: Vec::new() };
-        for (socket, answer) in who.iter().zip(join_all(asked).await) {
-            match answer.and_then(T::from_args) {
-                Ok(answer) => acks.answers.push((socket.sid().to_owned(), answer)),
-                Err(_) => acks.missing.push(socket.sid().to_owned()),
+        for (hearer, answer) in hearers.iter().zip(join_all(asked).await) {
+            match answer.map(T::from_args) {
+                Some(Ok(answer)) => acks.answers.push((hearer.sid().to_owned(), answer)),
+                _ => acks.missing.push(hearer.sid().to_owned()),
             }
         }
         Ok(acks)
@@ -136,14 +139,15 @@ impl Target {
     fn excluded(&self) -> BTreeSet<String> {
         let mut excluded: BTreeSet<String> = self.from.iter().map(|from| from.sid().to_owned()).collect();
         for room in &self.except {
-            match self.space.socket(room) {
-                Some(socket) => drop(excluded.insert(socket.sid().to_owned())),
-                None => {
-                    excluded.extend(self.space.members(room).iter().map(|member| member.sid().to_owned()))
-                }
-            }
+            excluded.extend(self.behind(room).iter().map(|hearer| hearer.sid().to_owned()));
         }
         excluded
+    }
+
+    /// Whom a name means: one client, or those who joined a room.
+    fn behind(&self, room: &str) -> Vec<Hearer> {
+        let who = self.space.who();
+        who.hearer(room).map_or_else(|| who.in_room(room), |one| vec![one])
     }
 
     async fn to_room(
@@ -155,7 +159,7 @@ impl Target {
         args: &Args,
     ) -> Result<Option<Published>, Problem> {
         let channel = self.space.channel(room)?;
-        let members = self.space.members(room);
+        let members = self.space.who().in_room(room);
         let left_out = self.left_out(&members, told, excluded);
         let Ok(origin) = left_out else {
             return self.alone(members, told, excluded, event, args).await;
@@ -167,7 +171,7 @@ impl Target {
     /// Whom of a room one publication must leave out: nobody, or one client. Err when there are more, who then are told one by one.
     fn left_out(
         &self,
-        members: &[Socket],
+        members: &[Hearer],
         told: &BTreeSet<String>,
         excluded: &BTreeSet<String>,
     ) -> Result<Option<ClientId>, ()> {
@@ -183,18 +187,18 @@ impl Target {
 
     async fn alone(
         &self,
-        sockets: Vec<Socket>,
+        hearers: Vec<Hearer>,
         told: &mut BTreeSet<String>,
         excluded: &BTreeSet<String>,
         event: &EventName,
         args: &Args,
     ) -> Result<Option<Published>, Problem> {
-        let who = |socket: &Socket| !excluded.contains(socket.sid()) && told.insert(socket.sid().to_owned());
-        let sockets: Vec<Socket> = sockets.into_iter().filter(who).collect();
+        let who = |hearer: &Hearer| !excluded.contains(hearer.sid()) && told.insert(hearer.sid().to_owned());
+        let hearers: Vec<_> = hearers.into_iter().filter(who).collect();
         let mut published = None;
         // Together, so that they are one commit or few, and not all at once.
-        for some in sockets.chunks(AT_ONCE) {
-            let said = some.iter().map(|socket| self.to_socket(socket, event, args.clone(), self.volatile));
+        for some in hearers.chunks(AT_ONCE) {
+            let said = some.iter().map(|hearer| self.to_hearer(hearer, event, args.clone()));
             for said in join_all(said).await {
                 match said {
                     // Who went meanwhile hears nothing.
@@ -210,32 +214,33 @@ impl Target {
         let mut origin = self.from.as_ref().map(|from| from.client());
         if !self.except.is_empty() {
             let excluded = self.excluded();
-            let sockets = self.space.sockets();
-            let Ok(out) = self.left_out(&sockets, &BTreeSet::new(), &excluded) else {
-                return self.alone(sockets, &mut BTreeSet::new(), &excluded, event, args).await;
+            let hearers = self.space.who().everybody();
+            let Ok(out) = self.left_out(&hearers, &BTreeSet::new(), &excluded) else {
+                return self.alone(hearers, &mut BTreeSet::new(), &excluded, event, args).await;
             };
             origin = out;
         }
         // Those who come from now on join by themselves, those who are there now.
         self.space.broadcasts.store(true, Ordering::SeqCst);
-        let deaf = self.space.deaf();
+        let deaf: Vec<_> = self.space.who().deaf().cloned().collect();
         for some in deaf.chunks(AT_ONCE) {
             join_all(some.iter().map(Socket::listen_to_all)).await;
         }
         self.publish(namespace_channel(&self.space.name), origin, event, args.clone()).await.map(Some)
     }
 
-    pub(super) async fn to_socket(
+    /// Says it to one client, which is left out by nobody.
+    pub(super) async fn to_hearer(
         &self,
-        socket: &Socket,
-        event: &str,
+        hearer: &Hearer,
+        event: &EventName,
         args: Args,
-        volatile: bool,
     ) -> Result<Option<Published>, Problem> {
-        let event = event_name(event)?;
-        socket.listen().await?;
-        let said = Self { volatile, from: None, ..self.clone() };
-        said.publish(private_channel(socket.sid()), None, &event, args).await.map(Some)
+        if let Hearer::Here(socket) = hearer {
+            socket.listen().await?;
+        }
+        let said = Self { from: None, ..self.clone() };
+        said.publish(private_channel(hearer.sid()), None, event, args).await.map(Some)
     }
 
     async fn publish(

@@ -88,14 +88,14 @@ impl Visit for Socket {
         let handlers = space.handlers();
         let registry = space.registry();
         let socket = self.clone();
-        let Ok(registry) = registry else { return space.went(&socket, &socket.0.rooms.lock()) };
+        let Ok(registry) = registry else { return };
         self.0.queue.push(&registry.runtime, async move {
             for going in &handlers.going {
                 let context = Context { socket: socket.clone(), event: None };
                 guarded(&socket, &handlers, "disconnecting", going(context, why)).await.ok();
             }
             let rooms = std::mem::take(&mut *socket.0.rooms.lock());
-            space.went(&socket, &rooms);
+            space.who().went(&socket, rooms.clone(), socket.absence());
             let Some(peer) = socket.0.peer.as_ref().filter(|peer| !peer.is_gone()) else { return };
             // A connection that goes on without this namespace reads none of its rooms any more.
             for room in &rooms {

@@ -3,16 +3,17 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use fanfare_dialect_socketio::{Layout, Offset, json, ring::Ring};
 use fanfare_hub::unix_ms;
-use fanfare_protocol::{Code, Identity, Problem, Right, SessionId, Start};
+use fanfare_protocol::{Code, Identity, Position, Problem, Right, SessionId, Start};
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
-    core::{Core, Place},
+    core::{Core, Place, Room},
     sessions::new_id,
     settings::SocketIoSettings,
 };
 use crate::{
     access,
+    application::private_channel,
     authorizer::{Afterwards, ComingTo},
     node::Node,
     plan::check_room,
@@ -114,6 +115,16 @@ async fn identity_of(
     }
 }
 
+/// An interrupted client that nothing had been said to alone reads its private channel all the same, from the beginning: what is there was said
+/// while it was away.
+async fn private_place(node: &Node, core: &Core) -> Result<Place, Problem> {
+    let channel = private_channel(&core.sid);
+    let epoch = node.hub.follow(&channel, &Start::default()).await?.bounds.epoch;
+    let room = Room::joined();
+    core.reads(&channel, room.clone());
+    Ok(Place { channel, room, at: Position { epoch, offset: 0 }, is_certain: !core.is_blind() })
+}
+
 type Resumed = (Arc<Core>, u64, Vec<Place>);
 
 /// Where an interrupted client goes on; none when it begins anew: never with a silent hole.
@@ -135,10 +146,13 @@ async fn go_on(
         return anew("it is another client now");
     }
     let turn = core.supersede();
-    let Some(resumed) = core.resume(received.as_ref()) else {
+    let Some(mut resumed) = core.resume(received.as_ref()) else {
         node.socketio.pids.remove(&node.hub, &core);
         return anew("what it received cannot be told");
     };
+    if node.speaks_to_clients(namespace) && !core.has_joined(&private_channel(&core.sid)) {
+        resumed.push(private_place(node, &core).await?);
+    }
     for Place { channel, room, at, is_certain } in &resumed {
         let may = room.layout == Layout::Rooms
             || fanfare_session::check(&*node.rules, identity, Right::Subscribe, channel, None).is_ok();

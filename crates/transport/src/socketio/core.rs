@@ -35,6 +35,14 @@ pub(super) struct Room {
     pub options: SubscribeOptions,
 }
 
+impl Room {
+    /// A room of a handler's: what the client caused is not for it.
+    pub fn joined() -> Self {
+        let options = SubscribeOptions { echo: false, ..SubscribeOptions::default() };
+        Self { layout: Layout::Rooms, options }
+    }
+}
+
 /// Where the reading of a channel goes on.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -81,6 +89,8 @@ struct Kept {
     told_at: Option<Instant>,
     /// The log says something of the client.
     is_recorded: bool,
+    /// It was read back from there, as it was some time before its server died.
+    is_blind: bool,
 }
 
 /// A client in a namespace.
@@ -137,6 +147,7 @@ impl Core {
         let is_its_turn = kept.turn == turn;
         if is_its_turn {
             kept.ring = Arc::new(Mutex::new(ring));
+            kept.is_blind = false;
         }
         is_its_turn
     }
@@ -211,10 +222,17 @@ impl Core {
         self.kept.lock().is_recorded
     }
 
-    /// The log said what is known of the client, whose connection went with an earlier run of the server.
-    pub fn was_read_back(&self) {
+    /// The log said what is known of the client, whose connection went with an earlier run of the server. `is_whole`: nothing was sent to it
+    /// afterwards.
+    pub fn was_read_back(&self, is_whole: bool) {
         let mut kept = self.kept.lock();
         (kept.is_recorded, kept.is_stale, kept.gone_at) = (true, false, Some(Instant::now()));
+        kept.is_blind = !is_whole;
+    }
+
+    /// Whether it may have been sent more than is known.
+    pub fn is_blind(&self) -> bool {
+        self.kept.lock().is_blind
     }
 
     /// Another channel is read from where it begins, by the connection whose ring this is.
@@ -374,6 +392,13 @@ impl Pids {
             Ok::<_, Problem>(())
         };
         self.read_back.get_or_try_init(read).await.copied()
+    }
+
+    /// Whether this client may go on later.
+    pub fn knows(&self, core: &Arc<Core>, keep: Duration) -> bool {
+        let table = self.table.lock();
+        let known = core.pid.as_ref().and_then(|pid| table.cores.get(pid));
+        known.is_some_and(|known| Arc::ptr_eq(known, core)) && !core.is_late(keep)
     }
 
     /// It does not go on.

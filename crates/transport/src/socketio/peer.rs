@@ -6,7 +6,7 @@ use std::{
 
 use fanfare_dialect_socketio::{Kind, Layout, Wire, ring::Ring};
 use fanfare_hub::Connection;
-use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Problem, SubscribeOptions};
+use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Problem};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ use super::{
     sessions::{Handle, Told},
 };
 use crate::{
-    application::{Later, Peer},
+    application::{Absence, Later, Peer},
     node::Node,
 };
 
@@ -85,9 +85,9 @@ impl Peer for SocketPeer {
                 let detail = format!("a connection may read {most} channels");
                 return Err(Problem::new(Code::LimitExceeded, detail).remedy("leave rooms first"));
             }
-            let options = SubscribeOptions { echo: false, ..SubscribeOptions::default() };
-            core.reads(&channel, Room { layout: Layout::Rooms, options: options.clone() });
-            let begun = node.hub.subscribe(&connection, &channel, &options, None).await;
+            let room = Room::joined();
+            core.reads(&channel, room.clone());
+            let begun = node.hub.subscribe(&connection, &channel, &room.options, None).await;
             let begun = begun.inspect_err(|_| core.reads_no_more(&channel, Layout::Rooms))?;
             core.begun(&ring, &channel, begun.after);
             let mut held_now = held.lock();
@@ -111,6 +111,18 @@ impl Peer for SocketPeer {
 
     fn is_gone(&self) -> bool {
         !self.connection.is_open()
+    }
+
+    fn absence(&self) -> Option<Absence> {
+        self.core.pid.as_ref()?;
+        let (node, core) = (Arc::downgrade(&self.node), Arc::downgrade(&self.core));
+        Some(Arc::new(move || match (node.upgrade(), core.upgrade()) {
+            (Some(node), Some(core)) => {
+                let keep = Duration::from_millis(node.rules.socketio().recovery_ms);
+                node.socketio.pids.knows(&core, keep)
+            }
+            _ => false,
+        }))
     }
 
     fn request(&self, event: EventName, args: Args, within: Duration) -> Later<Result<Args, Problem>> {

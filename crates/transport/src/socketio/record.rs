@@ -180,6 +180,6 @@ fn core_of(message: &Message) -> Option<Arc<Core>> {
     for (channel, data) in record.members {
         core.is_member(&name_of(&channel)?, Some(&Data::from_json(data.get().as_bytes()).ok()?));
     }
-    core.was_read_back();
+    core.was_read_back(record.whole);
     Some(core)
 }

@@ -160,8 +160,7 @@ impl Space {
         handle: &Arc<Handle>,
         turn: u64,
     ) -> Option<Self> {
-        let knows = ground.node.application().is_some_and(|application| application.knows(&core.namespace));
-        let has_peer = knows || ground.node.authorizer.as_ref().is_some_and(|decides| decides.wants_peers());
+        let has_peer = ground.node.speaks_to_clients(&core.namespace);
         let mut space = Self {
             ring: core.ring(),
             core,
