@@ -14,7 +14,7 @@ use crate::{
     builder::Builder,
     config::Live,
     events::Registry,
-    http,
+    http::{self, Http},
     server::{
         StartError,
         accept::accept_until,
@@ -132,14 +132,14 @@ impl Fanfare {
         &self.inner.live
     }
 
-    fn routes(&self) -> Router {
+    fn http(&self) -> Http {
         let options = http::Options {
             page: self.inner.page,
             admin: true,
             live: Some(self.inner.live.clone()),
             store: self.inner.store.clone(),
         };
-        http::router(self.inner.node.clone(), options)
+        http::http(self.inner.node.clone(), options)
     }
 
     /// Everything that clients of the hub use (`/v1/...`, `/health/...`, `/metrics`), to be mounted in an application at any path.
@@ -159,7 +159,7 @@ impl Fanfare {
     /// # }
     /// ```
     pub fn router(&self) -> Router {
-        self.routes().layer(Extension(Alive { _hub: self.inner.clone() }))
+        self.http().router.layer(Extension(Alive { _hub: self.inner.clone() }))
     }
 
     /// Serves the hub alone on a listener, as the `fanfare` binary does (where most connections cost a fraction of what they cost behind
@@ -192,13 +192,8 @@ impl Fanfare {
     /// Accepts until the hub stops.
     pub(crate) async fn accept(&self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let inner = &self.inner;
-        let server = Server::new(
-            inner.node.clone(),
-            self.routes(),
-            tls,
-            inner.stopping.subscribe(),
-            inner.open.clone(),
-        );
+        let server =
+            Server::new(inner.node.clone(), self.http(), tls, inner.stopping.subscribe(), inner.open.clone());
         let mut stopping = inner.stopping.subscribe();
         // An error means that the hub is gone.
         let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };

@@ -25,9 +25,9 @@ const CLIENTS: [(&str, Open, &str, usize); 6] = [
     ("websocket", websocket, "websocket", 2650),
     ("sse", sse, "sse", 2650),
     ("stream", stream, "stream", 2650),
-    ("poll", poll, "poll", 6700),
+    ("poll", poll, "poll", 5000),
     ("Socket.IO over WebSocket", socketio_websocket, "socketio", 5500),
-    ("Socket.IO that polls", socketio_poll, "socketio", 9500),
+    ("Socket.IO that polls", socketio_poll, "socketio", 8300),
 ];
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

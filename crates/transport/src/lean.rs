@@ -1,8 +1,14 @@
 //! The first requests of a TCP or TLS connection: WebSocket, SSE and stream go to lean drivers, polls are answered one by one, and with the first
 //! of any other kind the connection goes to an HTTP server through a [`Rewind`]. An HTTP server's buffers alone cost more than an idle connection may.
-use std::{io, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use fanfare_protocol::Problem;
+use futures_util::{FutureExt, future::Either};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -17,11 +23,12 @@ use crate::{
     head::HeadEnd,
     node::Node,
     plan::{Plan, Transport, plan},
+    poll::poll,
     refusal::Refusal,
     rewind::Rewind,
     routes::one_way_headers,
     socket::{Io, Tcp, Tls},
-    socketio::serve::{Service, abandon},
+    socketio::serve::{Service, abandon, serve},
 };
 
 /// How a request that may be lean begins, but for those that Socket.IO clients push.
@@ -111,11 +118,11 @@ pub async fn accept<S: Lean>(
         return Accepted::Taken;
     };
     let Some((mut parts, length)) = parsed else { return Accepted::Http(Rewind::new(stream, head)) };
+    if S::SECURE {
+        parts.extensions.insert(Secure);
+    }
     let early = |head: &[u8]| head.get(length..).unwrap_or_default().to_vec();
     if asks_for_socketio(&service, &parts) {
-        if S::SECURE {
-            parts.extensions.insert(Secure);
-        }
         socketio_websocket(&service, &parts, stream, &early(&head)).await;
         return Accepted::Taken;
     }
@@ -135,9 +142,6 @@ pub async fn accept<S: Lean>(
         return Accepted::Poll(Box::new(Asked { stream, parts, body: head, early, may_end: false }));
     }
     let Some(transport) = lean_transport(&parts) else { return Accepted::Http(Rewind::new(stream, head)) };
-    if S::SECURE {
-        parts.extensions.insert(Secure);
-    }
     let plan = match plan(node, transport, &parts).await {
         Ok(plan) => plan,
         Err(problem) => {
@@ -154,6 +158,18 @@ pub async fn accept<S: Lean>(
     let early = head.get(length..).unwrap_or_default();
     stream.drive(node, plan, early);
     Accepted::Taken
+}
+
+/// Answers what is [`Accepted::Poll`] as [`routes`](crate::routes()) do, without a router: while a poll waits, its futures would be most of what is held.
+pub fn answer_poll(
+    node: &Arc<Node>,
+    request: Request<Body>,
+) -> impl Future<Output = Response> + Send + use<> {
+    let service = Service::socketio(node.clone());
+    if service.is_at(request.uri().path()) {
+        return Either::Left(serve(State(Arc::new(service)), request));
+    }
+    Either::Right(poll(State(node.clone()), request).map(IntoResponse::into_response))
 }
 
 /// Answers a request that is refused; the connection ends with it.

@@ -25,7 +25,7 @@ pub use access::Caller;
 pub use application::{Application, End, Handshake, Later, Peer, Visit};
 pub use authorizer::{Asker, Authorizer, Decision, ask_reading};
 pub use head::HeadEnd;
-pub use lean::{Accepted, Asked, Lean, accept};
+pub use lean::{Accepted, Asked, Lean, accept, answer_poll};
 pub use node::{Node, NodeRules, TransportLimits};
 pub use plan::check_reading;
 pub use refusal::Refusal;

@@ -25,6 +25,15 @@ pub fn guard(
     request: Request,
     next: Next,
 ) -> impl Future<Output = Response> + Send + use<> {
+    around(app, request, |request| next.run(request))
+}
+
+/// The same, for whatever passes it on.
+pub fn around<P, F>(app: Shared, request: Request, pass_on: P) -> impl Future<Output = Response> + use<P, F>
+where
+    P: FnOnce(Request) -> F,
+    F: Future<Output = Response>,
+{
     let (parts, body) = request.into_parts();
     let origin = allowed_origin(&app.node, &parts);
     let checked = access::check_host(&app.node, &parts).and_then(|()| check_host_once(&parts));
@@ -32,7 +41,7 @@ pub fn guard(
         Err(problem) => Ok(Refusal(problem).into_response()),
         Ok(()) if head_bytes(&parts) > app.node.rules.transport().header_bytes => Ok(answer::large_head()),
         Ok(()) if is_preflight(&parts) => Ok(preflight(origin.is_some())),
-        Ok(()) => Err(next.run(Request::from_parts(parts, body))),
+        Ok(()) => Err(pass_on(Request::from_parts(parts, body))),
     };
     async move {
         let mut response = match answered {

@@ -22,11 +22,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::Request,
     middleware::{from_fn, from_fn_with_state},
+    response::Response,
     routing::{get, post},
 };
 use fanfare_protocol::ChannelName;
-use fanfare_transport::Node;
+use fanfare_transport::{Node, answer_poll};
 
 use crate::{config::Live, store::Store};
 
@@ -56,10 +58,28 @@ struct App {
 
 type Shared = Arc<App>;
 
-/// Everything that a node answers over HTTP.
-///
-/// It can be mounted under any path: the page finds the API by relative addresses.
+/// What a node answers over HTTP, and how.
+pub struct Http {
+    /// It can be mounted under any path: the page finds the API by relative addresses.
+    pub router: Router,
+    app: Shared,
+}
+
+impl Http {
+    /// Answers what [`fanfare_transport::Accepted::Poll`] asks as the router does, without it.
+    pub fn poll(&self, request: Request) -> impl Future<Output = Response> + Send + use<> {
+        let node = self.app.node.clone();
+        edge::around(self.app.clone(), request, move |request| answer_poll(&node, request))
+    }
+}
+
+/// Everything that a node answers over HTTP, as a router.
 pub fn router(node: Arc<Node>, options: Options) -> Router {
+    http(node, options).router
+}
+
+/// Everything that a node answers over HTTP.
+pub fn http(node: Arc<Node>, options: Options) -> Http {
     let app = Arc::new(App {
         health: health::channel(options.store.is_some()),
         stored: options.store.is_some(),
@@ -71,10 +91,12 @@ pub fn router(node: Arc<Node>, options: Options) -> Router {
     let known = api(options.admin).route_layer(identify);
     let open = open(&options);
     let own = known.merge(open).with_state(app.clone()).layer(from_fn(answer::uncached));
-    own.merge(transports(node))
+    let router = own
+        .merge(transports(node))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::wrong_method)
-        .layer(from_fn_with_state(app, edge::guard))
+        .layer(from_fn_with_state(app.clone(), edge::guard));
+    Http { router, app }
 }
 
 /// The routes of WebSocket, SSE, stream and poll, and of dialects.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router};
+use axum::Extension;
 use fanfare_transport::{Accepted, Lean, Node, Rewind, UnderWay, accept, access::Secure};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::{head, poll};
+use crate::http::Http;
 
 /// Bytes of one HTTP/2 stream that wait to be sent: what pulls from a cursor pulls no more than this ahead.
 const SEND_BUFFER: usize = 16 << 10;
@@ -67,7 +68,7 @@ impl Drop for Counted {
 /// What the connections of one listener share.
 pub(crate) struct Server {
     node: Arc<Node>,
-    router: Router,
+    http: Http,
     tls: Option<TlsAcceptor>,
     stopping: watch::Receiver<bool>,
     open: Arc<Open>,
@@ -76,13 +77,15 @@ pub(crate) struct Server {
 impl Server {
     pub fn new(
         node: Arc<Node>,
-        router: Router,
+        mut http: Http,
         tls: Option<TlsAcceptor>,
         stopping: watch::Receiver<bool>,
         open: Arc<Open>,
     ) -> Arc<Self> {
-        let router = if tls.is_some() { router.layer(Extension(Secure)) } else { router };
-        Arc::new(Self { node, router, tls, stopping, open })
+        if tls.is_some() {
+            http.router = http.router.layer(Extension(Secure));
+        }
+        Arc::new(Self { node, http, tls, stopping, open })
     }
 
     /// Serves a socket in a task of its own.
@@ -107,7 +110,7 @@ impl Server {
     }
 
     /// Serves requests as long as they are lean; another, and what follows it, goes to an HTTP server.
-    async fn first<S: Lean>(&self, stream: S, http: fn(&Self) -> auto::Builder<TokioExecutor>) {
+    async fn first<S: Lean>(&self, stream: S, server: fn(&Self) -> auto::Builder<TokioExecutor>) {
         let limits = self.node.rules.transport();
         let (mut stream, mut early) = (stream, Vec::new());
         let mut within = Duration::from_millis(limits.handshake_ms);
@@ -116,8 +119,7 @@ impl Server {
             match Box::pin(self.unless_stopping(accept(&self.node, stream, early, within))).await {
                 Some(Accepted::Http(rewind)) => break rewind,
                 Some(Accepted::Poll(asked)) => {
-                    let answered =
-                        poll::answer(*asked, &self.router, self.stall(), || *self.stopping.borrow());
+                    let answered = poll::answer(*asked, &self.http, self.stall(), || *self.stopping.borrow());
                     let Some(next) = Box::pin(answered).await else { return };
                     (stream, early) = next;
                     within = BETWEEN_REQUESTS;
@@ -134,7 +136,7 @@ impl Server {
                 // An upgrade takes the stream out of this very type.
                 let under_way = UnderWay::default();
                 let rewind = rewind.ending_after(under_way.clone());
-                self.converse::<S>(rewind, http(self), under_way).await;
+                self.converse::<S>(rewind, server(self), under_way).await;
             }
         })
         .await;
@@ -205,7 +207,7 @@ impl Server {
         let stream = stream.stalling_at_most(self.stall());
         let asked = Arc::new(AtomicBool::new(false));
         let service = service_fn({
-            let (router, asked) = (self.router.clone(), asked.clone());
+            let (router, asked) = (self.http.router.clone(), asked.clone());
             move |request: Request<Incoming>| {
                 asked.store(true, Ordering::Relaxed);
                 let (answering, answer) = (under_way.begin(), router.clone().call(request));

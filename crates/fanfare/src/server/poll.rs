@@ -3,7 +3,6 @@
 use std::{io, io::Write as _, time::Duration};
 
 use axum::{
-    Router,
     body::{Body, Bytes, to_bytes},
     response::Response,
 };
@@ -13,22 +12,22 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
 };
-use tower::Service;
+
+use crate::http::Http;
 
 /// What a client may send behind a poll that waits; more stays in the socket until the poll is answered.
 const AHEAD: usize = 4 << 10;
 
-/// Answers a poll as the router does. The stream, and what came behind the request, where another may follow. While the poll waits, what is
-/// returned holds little besides the router's own.
+/// Answers a poll. The stream, and what came behind the request, where another may follow.
 pub(crate) fn answer<S: Lean>(
     asked: Asked<S>,
-    router: &Router,
+    http: &Http,
     stall: Duration,
     last: impl Fn() -> bool,
 ) -> impl Future<Output = Option<(S, Vec<u8>)>> {
     let Asked { mut stream, parts, body, mut early, may_end } = asked;
     let closes = wants_close(&parts);
-    let mut answering = router.clone().call(Request::from_parts(parts, Body::from(body)));
+    let mut answering = Box::pin(http.poll(Request::from_parts(parts, Body::from(body))));
     async move {
         let response = tokio::select! {
             // What was pushed is taken, though nobody may wait for the answer any more.
@@ -37,7 +36,7 @@ pub(crate) fn answer<S: Lean>(
             () = gone(&mut stream, &mut early, may_end) => None,
         };
         drop(answering);
-        let Ok(response) = response?;
+        let response = response?;
         let close = closes || last();
         let written = Box::pin(timeout(stall, write(&mut stream, response, close))).await;
         if !matches!(written, Ok(Ok(()))) || close {

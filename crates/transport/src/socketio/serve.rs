@@ -233,7 +233,7 @@ enum Step {
     Push(Later<Result<Response, Refused>>),
 }
 
-fn serve(
+pub(crate) fn serve(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> impl Future<Output = Response> + Send + use<> {
