@@ -8,6 +8,7 @@ use std::{
 
 use fanfare_protocol::{ChannelName, ClientId, Code, Cursor, Position, Problem};
 use futures_util::task::AtomicWaker;
+use smallvec::SmallVec;
 
 use crate::{
     counters::Counters,
@@ -28,6 +29,9 @@ pub trait Socket: Send + Sync + 'static {
     fn is_pulled(&self) -> bool {
         false
     }
+
+    /// Reads what [`Socket::try_write`] will need, so that it is in the processor's cache by then.
+    fn touch(&self) {}
 }
 
 /// A transport that is asked for its bytes (HTTP bodies, TLS, tests): rounds only wake it.
@@ -94,30 +98,32 @@ impl Alarm {
     }
 }
 
-/// What the connection lock guards.
+/// What the connection lock guards. In this order, so that a round finds what it looks at in neighbouring lines of the cache.
+#[repr(C)]
 pub struct Out {
-    pub(crate) life: Life,
+    /// Most connections have one, which is looked at for every message.
+    pub(crate) readers: SmallVec<[Option<Box<Reader>>; 1]>,
     /// Complete frames that go before any data (and the rest of a frame that was cut).
     pub(crate) control: Vec<u8>,
     /// How much of `control` was written.
     pub(crate) control_at: usize,
-    pub(crate) readers: Vec<Option<Box<Reader>>>,
+    /// Milliseconds since 1970 from which no data may be handed over.
+    pub(crate) expires: u64,
+    /// The positions of the request's channels, where frames carry them all (SSE of several channels).
+    pub(crate) elements: Option<Box<Cursor>>,
+    pub(crate) life: Life,
+    /// The socket took less than it was offered; the driver waits for it.
+    pub(crate) blocked: bool,
+    /// The socket accepted bytes since this was last asked.
+    pub(crate) accepted: bool,
+    /// No renewal changes `expires` any more.
+    revoked: bool,
+    /// How often output has waited for the client, from 1: see [`Reader::kept_up`].
+    pub(crate) stalls: u32,
     pub(crate) generation: u32,
     /// Readers that the catch-up serves, in turn.
     pub(crate) behind: VecDeque<ReaderKey>,
-    /// Milliseconds since 1970 from which no data may be handed over.
-    pub(crate) expires: u64,
-    /// No renewal changes `expires` any more.
-    revoked: bool,
-    /// The socket took less than it was offered; the driver waits for it.
-    pub(crate) blocked: bool,
-    /// How often output has waited for the client, from 1: see [`Reader::kept_up`].
-    pub(crate) stalls: u32,
-    /// The socket accepted bytes since this was last asked.
-    pub(crate) accepted: bool,
     notices: Vec<Notice>,
-    /// The positions of the request's channels, where frames carry them all (SSE of several channels).
-    pub(crate) elements: Option<Box<Cursor>>,
     /// Another connection of the same client on the same socket, whose right to read ends with this one's; it may have one itself.
     companion: Weak<Connection>,
 }
@@ -150,7 +156,7 @@ impl Connection {
             life: Life::Open,
             control: Vec::new(),
             control_at: 0,
-            readers: Vec::new(),
+            readers: SmallVec::new(),
             generation: 0,
             behind: VecDeque::new(),
             expires: u64::MAX,
@@ -167,6 +173,12 @@ impl Connection {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Out> {
         self.out.lock()
+    }
+
+    /// Reads what a round is about to need of it.
+    pub(crate) fn touch(&self) {
+        std::hint::black_box(self.out.is_locked());
+        self.socket.touch();
     }
 
     /// Whether the timer wheel has yet to wake its driver.

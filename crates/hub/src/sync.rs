@@ -30,5 +30,9 @@ mod model {
                 Err(poisoned) => poisoned.into_inner(),
             }
         }
+
+        pub fn is_locked(&self) -> bool {
+            self.0.try_lock().is_err()
+        }
     }
 }
