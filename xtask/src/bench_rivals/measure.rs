@@ -110,8 +110,11 @@ fn beside(rivals: &Rivals, server: &Running, entry: &Entry, args: &[&str]) -> Re
     all.extend(["--settle", "0s", "--time", "10m"].map(str::to_owned));
     let child = generator(rivals, server, entry, &all).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let beside = Beside(child.map_err(|error| error.to_string())?);
-    // It shares a core with the other generator and gives way to it: what is measured waits for the server, not for this.
-    let _ = Command::new("renice").args(["-n", "10", "-p", &beside.0.id().to_string()]).output();
+    // It shares a core with the other generator and gives way to it whenever that has something to do: what is measured waits for the server,
+    // not for this.
+    let _ = Command::new("chrt")
+        .args(["--all-tasks", "--idle", "--pid", "0", &beside.0.id().to_string()])
+        .output();
     // Its readers connect, and its load begins.
     thread::sleep(Duration::from_millis(1500));
     Ok(beside)
