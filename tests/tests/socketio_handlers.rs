@@ -7,11 +7,17 @@ use fanfare_tests::{prelude::*, ws::Ws};
 use tokio::net::TcpStream;
 
 async fn hub() -> (Fanfare, SocketAddr) {
+    hub_that_remembers(Duration::from_secs(120)).await
+}
+
+/// Who is cut off may come back for so long.
+async fn hub_that_remembers(recovery_window: Duration) -> (Fanfare, SocketAddr) {
     let fanfare = Fanfare::builder()
         .open()
-        .set(|config| {
+        .set(move |config| {
             config.limits.commands_per_second = 0;
             config.socketio.enabled = true;
+            config.socketio.recovery_window = recovery_window;
         })
         .build()
         .unwrap();
@@ -322,7 +328,7 @@ async fn what_an_interrupted_client_is_told_alone_it_hears_when_it_comes_back() 
         async move { drop(gone.send(ctx.socket().clone())) }
     });
     let (mut other, other_sid) = joined(address).await;
-    let (_third, third_sid) = joined(address).await;
+    let (mut third, third_sid) = joined(address).await;
     let mut ws =
         Ws::over(TcpStream::connect(address).await.unwrap(), "/socket.io/?EIO=4&transport=websocket", &[])
             .await
@@ -331,7 +337,7 @@ async fn what_an_interrupted_client_is_told_alone_it_hears_when_it_comes_back() 
     ws.send_text("40").await;
     let connect: Value = serde_json::from_str(&ws.packet().await[2..]).unwrap();
     let sid = connect["sid"].as_str().unwrap();
-    for ws in [&mut other, &mut ws] {
+    for ws in [&mut other, &mut third, &mut ws] {
         ws.send_text("420[\"ENTER\",[\"a\",\"b\"]]").await;
         assert_eq!(told(&ws.packet().await), "ack 0");
     }
@@ -342,7 +348,7 @@ async fn what_an_interrupted_client_is_told_alone_it_hears_when_it_comes_back() 
         while events.socket(sid).is_some() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(events.members("a").len(), 1, "it is no member while it is away");
+        assert_eq!(events.members("a").len(), 2, "it is no member while it is away");
         // By its name, as itself, one by one because it is in both rooms or others are left out, and with everybody.
         events.to(sid).emit("named", n).await.unwrap();
         socket.emit("itself", n).await.unwrap();
@@ -364,6 +370,8 @@ async fn what_an_interrupted_client_is_told_alone_it_hears_when_it_comes_back() 
             assert_eq!(array[1], n, "{packet}");
             heard.push(array[0].as_str().unwrap().to_owned());
         }
+        let alone: Vec<_> = heard.iter().filter(|event| !["all", "both"].contains(&&***event)).collect();
+        assert_eq!(alone, ["named", "itself", "but two"], "in the order in which it was said, {n}");
         heard.sort();
         assert_eq!(heard, ["all", "both", "but two", "itself", "named"], "{n}");
         events.to(sid).emit("live", n).await.unwrap();
@@ -376,4 +384,46 @@ async fn what_an_interrupted_client_is_told_alone_it_hears_when_it_comes_back() 
     ws.send_text("41").await;
     let socket = within(is_gone.recv()).await.unwrap();
     assert_eq!(socket.emit("late", ()).await.unwrap_err().code, fanfare::Code::Unavailable);
+}
+
+#[tokio::test]
+async fn who_is_cut_while_a_middleware_decides_is_not_remembered_for_ever() {
+    let (fanfare, address) = hub_that_remembers(Duration::from_millis(300)).await;
+    let (gone, mut is_gone) = tokio::sync::mpsc::unbounded_channel();
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let decide = move |handshake: fanfare::Handshake| {
+        let asked = asked.clone();
+        async move {
+            if handshake.recovered {
+                let _ = asked.send(());
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Problem>(fanfare::Admission::new())
+        }
+    };
+    fanfare.events("/").authorise(decide).on_disconnecting(move |ctx, _| {
+        let gone = gone.clone();
+        async move { drop(gone.send(ctx.socket().clone())) }
+    });
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut ws = Ws::over(stream, "/socket.io/?EIO=4&transport=websocket", &[]).await.unwrap();
+    ws.packet().await;
+    ws.send_text("40").await;
+    let connect: Value = serde_json::from_str(&ws.packet().await[2..]).unwrap();
+    ws.cut();
+    let socket = within(is_gone.recv()).await.unwrap();
+    socket.emit("early", ()).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut ws = Ws::over(stream, "/socket.io/?EIO=4&transport=websocket", &[]).await.unwrap();
+    ws.packet().await;
+    ws.send_text(&format!("40{}", json!({ "pid": connect["pid"] }))).await;
+    within(is_asked.recv()).await.unwrap();
+    ws.cut();
+    // It does not come back again, and that becomes known.
+    within(async {
+        while socket.emit("late", ()).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }

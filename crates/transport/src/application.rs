@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Identity, Problem};
+use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Identity, Position, Problem};
 use percent_encoding::{percent_decode_str, percent_encode_byte};
 use serde::de::DeserializeOwned;
 
@@ -179,9 +179,9 @@ pub trait Peer: Send + Sync + 'static {
         false
     }
 
-    /// Whether its client comes back to what it read when its connection is lost, under the same [`Peer::sid`] (Socket.IO's recovery): then it
-    /// reads its private channel too, from where it had not, joined before or not. None: it never does.
-    fn absence(&self) -> Option<Absence> {
+    /// How its client comes back to what it read when its connection is lost, under the same [`Peer::sid`] (Socket.IO's recovery): then it reads
+    /// its private channel too, from where it had not, joined before or not. None: it never does.
+    fn absence(&self) -> Option<Arc<dyn Absence>> {
         None
     }
 
@@ -206,8 +206,14 @@ impl fmt::Debug for dyn Application {
     }
 }
 
-/// Tells, whenever it is asked, whether an interrupted client may still come back.
-pub type Absence = Arc<dyn Fn() -> bool + Send + Sync>;
+/// A client that may be cut off and come back.
+pub trait Absence: Send + Sync {
+    /// Whether it may still come back, now.
+    fn may_end(&self) -> bool;
+
+    /// Something was published on its private channel, which it may not be reading: without that it does not come back as the same.
+    fn told(&self, at: Position);
+}
 
 /// A peer that may be gone.
 pub type WeakPeer = Weak<dyn Peer>;

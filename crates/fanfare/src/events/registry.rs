@@ -10,7 +10,8 @@ use std::{
 use fanfare_hub::Hub;
 use fanfare_protocol::{Code, Problem, name::check_namespace};
 use fanfare_transport::{
-    Application, Handshake, Later, NodeRules, Peer, Visit, application::namespace_prefix,
+    Application, Handshake, Later, NodeRules, Peer, Visit,
+    application::{namespace_channel, namespace_prefix},
 };
 use parking_lot::RwLock;
 use tokio::{runtime::Handle, sync::Semaphore};
@@ -153,10 +154,16 @@ impl Application for Registry {
                 let decided = super::visit::in_time(handlers.deadline, decided).await?;
                 admission.add(decided?);
             }
+            // What is said to everybody while a client is away is found by where it stood. Before it is anywhere: it may go while this waits.
+            let hears_all = match &peer {
+                Some(peer) if peer.absence().is_some() => {
+                    peer.join(namespace_channel(&space.name)).await.is_ok()
+                }
+                _ => false,
+            };
             let socket = Socket::enter(space, handshake, admission, peer, turn);
-            if socket.absence().is_some() {
-                // What is said to everybody while it is away is found by where it stood. At its limit of channels it hears none of that.
-                drop(socket.listen_to_all().await);
+            if hears_all {
+                socket.hears_all();
             }
             Ok(Arc::new(socket) as Arc<dyn Visit>)
         })

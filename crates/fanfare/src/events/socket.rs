@@ -188,25 +188,20 @@ impl Socket {
         self.0.rooms.lock().iter().cloned().collect()
     }
 
-    /// It reads its private channel, now or when it comes back.
-    pub(super) async fn listen(&self) -> Result<(), Problem> {
+    /// It reads its private channel; where it does so only when it comes back, how.
+    pub(super) async fn listen(&self) -> Result<Option<Arc<dyn Absence>>, Problem> {
         let joined = async {
             let peer = self.peer()?;
             self.0.private.get_or_try_init(|| peer.join(private_channel(&self.0.sid))).await
         };
-        match joined.await {
-            Err(problem) if problem.code == Code::Unavailable && self.may_return() => Ok(()),
-            joined => joined.map(drop),
-        }
+        let Err(problem) = joined.await else { return Ok(None) };
+        let absence = self.absence().filter(|absence| absence.may_end());
+        if problem.code == Code::Unavailable && absence.is_some() { Ok(absence) } else { Err(problem) }
     }
 
-    /// Asks whether it may come back, should it be cut off; none when it cannot.
-    pub(super) fn absence(&self) -> Option<Absence> {
+    /// How it comes back, should it be cut off; none when it cannot.
+    pub(super) fn absence(&self) -> Option<Arc<dyn Absence>> {
         self.0.peer.as_ref()?.absence()
-    }
-
-    fn may_return(&self) -> bool {
-        self.absence().is_some_and(|may_return| may_return())
     }
 
     /// It reads the namespace's own channel.
@@ -215,6 +210,12 @@ impl Socket {
         self.0.all.get_or_try_init(|| peer.join(namespace_channel(&self.0.space.name))).await?;
         self.0.space.who().hears(self);
         Ok(())
+    }
+
+    /// It does so already.
+    pub(super) fn hears_all(&self) {
+        drop(self.0.all.set(()));
+        self.0.space.who().hears(self);
     }
 
     /// Says something to it alone. A Socket.IO client that was cut off hears it when it comes back.

@@ -236,11 +236,16 @@ impl Target {
         event: &EventName,
         args: Args,
     ) -> Result<Option<Published>, Problem> {
-        if let Hearer::Here(socket) = hearer {
-            socket.listen().await?;
-        }
+        let absence = match hearer {
+            Hearer::Here(socket) => socket.listen().await?,
+            Hearer::Away(away) => Some(away.absence.clone()),
+        };
         let said = Self { from: None, ..self.clone() };
-        said.publish(private_channel(hearer.sid()), None, event, args).await.map(Some)
+        let published = said.publish(private_channel(hearer.sid()), None, event, args).await?;
+        if let (Some(absence), Some(at)) = (absence, published.position) {
+            absence.told(at);
+        }
+        Ok(Some(published))
     }
 
     async fn publish(

@@ -3,6 +3,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fmt,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use fanfare_protocol::ClientId;
@@ -12,6 +13,8 @@ use super::Socket;
 
 /// So many absent clients are kept before those are looked for who do not come back.
 const ABSENT: usize = 64;
+/// How often at least, while clients come and go.
+const SWEEP: Duration = Duration::from_secs(30);
 
 /// Somebody to whom something is said alone.
 #[derive(Clone)]
@@ -27,7 +30,7 @@ pub(super) struct Away {
     sid: String,
     client: ClientId,
     rooms: BTreeSet<String>,
-    absence: Absence,
+    pub absence: Arc<dyn Absence>,
 }
 
 /// Who is there, in which rooms, and who is away.
@@ -39,8 +42,9 @@ pub(super) struct Who {
     /// Those who do not read the namespace's own channel yet, by `sid`.
     deaf: BTreeSet<String>,
     away: HashMap<String, Arc<Away>>,
-    /// How many were away when it was last looked who does not come back.
+    /// How many were away when it was last looked who does not come back, and when that was.
     kept: usize,
+    swept: Option<Instant>,
 }
 
 impl Hearer {
@@ -67,6 +71,7 @@ impl fmt::Debug for Hearer {
 
 impl Who {
     pub fn came(&mut self, socket: &Socket, rooms: &BTreeSet<String>) {
+        self.sweep();
         let sid = socket.sid();
         if let Some(away) = self.away.remove(sid) {
             away.rooms.difference(rooms).for_each(|room| self.vacate(room, sid));
@@ -79,7 +84,7 @@ impl Who {
     }
 
     /// Somebody left these rooms, for good or (with `absence`) to come back to them.
-    pub fn went(&mut self, socket: &Socket, rooms: BTreeSet<String>, absence: Option<Absence>) {
+    pub fn went(&mut self, socket: &Socket, rooms: BTreeSet<String>, absence: Option<Arc<dyn Absence>>) {
         let sid = socket.sid();
         // One that goes on under the same name may be there already, and in some of the rooms.
         if let Some(next) = self.sockets.get(sid).filter(|there| !there.is(socket)) {
@@ -88,8 +93,10 @@ impl Who {
         }
         self.sockets.remove(sid);
         self.deaf.remove(sid);
-        match absence.filter(|may_return| may_return()) {
+        match absence.filter(|absence| absence.may_end()) {
             Some(absence) => {
+                // One that it was just joining may not know it yet.
+                rooms.iter().for_each(|room| self.occupy(room, sid));
                 let away = Away { sid: sid.to_owned(), client: socket.client(), rooms, absence };
                 self.away.insert(sid.to_owned(), Arc::new(away));
                 self.sweep();
@@ -98,12 +105,14 @@ impl Who {
         }
     }
 
-    /// Forgets who does not come back, when there are twice as many as stayed the last time.
+    /// Forgets who does not come back, when there are twice as many as stayed the last time, or that was long ago.
     fn sweep(&mut self) {
-        if self.away.len() < ABSENT.max(self.kept * 2) {
+        let is_due = self.swept.is_none_or(|at| at.elapsed() >= SWEEP);
+        if self.away.is_empty() || (self.away.len() < ABSENT.max(self.kept * 2) && !is_due) {
             return;
         }
-        let lost: Vec<_> = self.away.values().filter(|away| !(away.absence)()).cloned().collect();
+        self.swept = Some(Instant::now());
+        let lost: Vec<_> = self.away.values().filter(|away| !away.absence.may_end()).cloned().collect();
         for away in lost {
             self.away.remove(&away.sid);
             away.rooms.iter().for_each(|room| self.vacate(room, &away.sid));
@@ -148,7 +157,7 @@ impl Who {
 
     /// Who hears what is said to this client alone.
     pub fn hearer(&self, sid: &str) -> Option<Hearer> {
-        let away = || self.away.get(sid).filter(|away| (away.absence)());
+        let away = || self.away.get(sid).filter(|away| away.absence.may_end());
         let here = self.sockets.get(sid).cloned().map(Hearer::Here);
         here.or_else(|| away().cloned().map(Hearer::Away))
     }

@@ -1,9 +1,10 @@
 //! What a CONNECT comes to: who the client is, and whether it goes on from where it was interrupted.
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use fanfare_dialect_socketio::{Layout, Offset, json, ring::Ring};
+use fanfare_broker::Bounds;
+use fanfare_dialect_socketio::{Layout, Offset, json};
 use fanfare_hub::unix_ms;
-use fanfare_protocol::{Code, Identity, Position, Problem, Right, SessionId, Start};
+use fanfare_protocol::{ChannelName, Code, Identity, Position, Problem, Right, SessionId, Start};
 use http::{HeaderValue, header, request::Parts};
 
 use super::{
@@ -116,13 +117,15 @@ async fn identity_of(
 }
 
 /// An interrupted client that nothing had been said to alone reads its private channel all the same, from the beginning: what is there was said
-/// while it was away.
-async fn private_place(node: &Node, core: &Core) -> Result<Place, Problem> {
-    let channel = private_channel(&core.sid);
-    let epoch = node.hub.follow(&channel, &Start::default()).await?.bounds.epoch;
-    let room = Room::joined();
-    core.reads(&channel, room.clone());
-    Ok(Place { channel, room, at: Position { epoch, offset: 0 }, is_certain: !core.is_blind() })
+/// while it was away. None when it is there no more.
+async fn private_place(node: &Node, core: &Core, channel: ChannelName) -> Result<Option<Place>, Problem> {
+    let told = core.told();
+    let Bounds { epoch, head, .. } = node.hub.follow(&channel, &Start::default()).await?.bounds;
+    if told.is_some_and(|told| told.epoch != epoch || told.offset > head) {
+        return Ok(None);
+    }
+    let (room, at) = (Room::joined(), Position { epoch, offset: 0 });
+    Ok(Some(Place { channel, room, at, is_certain: !core.is_blind() }))
 }
 
 type Resumed = (Arc<Core>, u64, Vec<Place>);
@@ -150,8 +153,13 @@ async fn go_on(
         node.socketio.pids.remove(&node.hub, &core);
         return anew("what it received cannot be told");
     };
-    if node.speaks_to_clients(namespace) && !core.has_joined(&private_channel(&core.sid)) {
-        resumed.push(private_place(node, &core).await?);
+    let private = private_channel(&core.sid);
+    if node.speaks_to_clients(namespace) && !resumed.iter().any(|place| place.channel == private) {
+        let Some(place) = private_place(node, &core, private).await? else {
+            node.socketio.pids.remove(&node.hub, &core);
+            return anew("the log no longer holds what it was told alone");
+        };
+        resumed.push(place);
     }
     for Place { channel, room, at, is_certain } in &resumed {
         let may = room.layout == Layout::Rooms
@@ -169,9 +177,7 @@ async fn go_on(
         }
     }
     // What it has received is now said by the places alone.
-    let mut ring = Ring::default();
-    resumed.iter().for_each(|place| ring.join(&place.channel, place.at));
-    if !core.begins_at(turn, ring) {
+    if !core.goes_on_at(turn, &resumed) {
         return Err(Problem::new(Code::Unavailable, "another connection goes on in the place of this one"));
     }
     Ok(Some((core, turn, resumed)))

@@ -91,6 +91,8 @@ struct Kept {
     is_recorded: bool,
     /// It was read back from there, as it was some time before its server died.
     is_blind: bool,
+    /// The last that was published on its private channel while it may not have been read.
+    told: Option<Position>,
 }
 
 /// A client in a namespace.
@@ -147,9 +149,38 @@ impl Core {
         let is_its_turn = kept.turn == turn;
         if is_its_turn {
             kept.ring = Arc::new(Mutex::new(ring));
-            kept.is_blind = false;
         }
         is_its_turn
+    }
+
+    /// As [`Core::begins_at`], for a client that goes on at these places: of what handlers joined it to it is in those rooms alone.
+    pub fn goes_on_at(&self, turn: u64, places: &[Place]) -> bool {
+        let mut ring = Ring::default();
+        places.iter().for_each(|place| ring.join(&place.channel, place.at));
+        let mut kept = self.kept.lock();
+        let is_its_turn = kept.turn == turn;
+        if is_its_turn {
+            kept.ring = Arc::new(Mutex::new(ring));
+            (kept.is_blind, kept.told) = (false, None);
+            // A join that was under way on the connection before is not this one's.
+            kept.joined = Few::default();
+            for Place { channel, room, .. } in
+                places.iter().filter(|place| place.room.layout == Layout::Rooms)
+            {
+                kept.joined.insert(channel.clone(), room.clone());
+            }
+        }
+        is_its_turn
+    }
+
+    /// Something was published on its private channel, which it may not be reading.
+    pub fn was_told(&self, at: Position) {
+        self.kept.lock().told = Some(at);
+    }
+
+    /// The last of that.
+    pub fn told(&self) -> Option<Position> {
+        self.kept.lock().told
     }
 
     /// Its connection was lost. False when another has taken over.
@@ -291,9 +322,9 @@ impl Core {
         }
     }
 
-    /// How many channels handlers joined it to.
+    /// How many rooms handlers joined it to.
     pub fn joined(&self) -> usize {
-        self.kept.lock().joined.len()
+        self.kept.lock().joined.iter().filter(|(channel, _)| !channel.is_internal()).count()
     }
 
     /// The client is a member, or is one no more.

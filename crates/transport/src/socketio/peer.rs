@@ -6,7 +6,7 @@ use std::{
 
 use fanfare_dialect_socketio::{Kind, Layout, Wire, ring::Ring};
 use fanfare_hub::Connection;
-use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Problem};
+use fanfare_protocol::{Args, ChannelName, ClientId, Code, Data, EventName, Position, Problem};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -33,6 +33,26 @@ pub(super) struct SocketPeer {
     pub held: Arc<Mutex<Option<Vec<ChannelName>>>>,
     /// What it is told behind messages.
     pub said: Said,
+}
+
+/// A client that may come back; what is kept of it is not kept by this.
+struct Away {
+    node: Weak<Node>,
+    core: Weak<Core>,
+}
+
+impl Absence for Away {
+    fn may_end(&self) -> bool {
+        let (Some(node), Some(core)) = (self.node.upgrade(), self.core.upgrade()) else { return false };
+        let settings = node.rules.socketio();
+        settings.recovery && node.socketio.pids.knows(&core, Duration::from_millis(settings.recovery_ms))
+    }
+
+    fn told(&self, at: Position) {
+        if let Some(core) = self.core.upgrade() {
+            core.was_told(at);
+        }
+    }
 }
 
 fn gone() -> Problem {
@@ -88,8 +108,19 @@ impl Peer for SocketPeer {
             let room = Room::joined();
             core.reads(&channel, room.clone());
             let begun = node.hub.subscribe(&connection, &channel, &room.options, None).await;
-            let begun = begun.inspect_err(|_| core.reads_no_more(&channel, Layout::Rooms))?;
-            core.begun(&ring, &channel, begun.after);
+            match begun {
+                Ok(begun) => core.begun(&ring, &channel, begun.after),
+                // What another connection goes on with meanwhile is its own.
+                Err(_) if !Arc::ptr_eq(&ring, &core.ring()) => return Err(gone()),
+                Err(problem) => {
+                    core.reads_no_more(&channel, Layout::Rooms);
+                    return Err(problem);
+                }
+            }
+            if !connection.is_open() {
+                // Another connection may have looked already what the client reads.
+                return Err(gone());
+            }
             let mut held_now = held.lock();
             match &mut *held_now {
                 Some(held) => held.push(channel),
@@ -113,16 +144,9 @@ impl Peer for SocketPeer {
         !self.connection.is_open()
     }
 
-    fn absence(&self) -> Option<Absence> {
+    fn absence(&self) -> Option<Arc<dyn Absence>> {
         self.core.pid.as_ref()?;
-        let (node, core) = (Arc::downgrade(&self.node), Arc::downgrade(&self.core));
-        Some(Arc::new(move || match (node.upgrade(), core.upgrade()) {
-            (Some(node), Some(core)) => {
-                let keep = Duration::from_millis(node.rules.socketio().recovery_ms);
-                node.socketio.pids.knows(&core, keep)
-            }
-            _ => false,
-        }))
+        Some(Arc::new(Away { node: Arc::downgrade(&self.node), core: Arc::downgrade(&self.core) }))
     }
 
     fn request(&self, event: EventName, args: Args, within: Duration) -> Later<Result<Args, Problem>> {

@@ -262,7 +262,7 @@ impl Spaces {
             // Each namespace is told, so that the client does not come back by itself; it then closes its connection.
             let all: Vec<_> = self.list.iter().map(|space| space.core.namespace.clone()).collect();
             all.iter().for_each(|namespace| self.dismiss(namespace));
-            self.entering.clear();
+            self.nobody_enters();
             self.connect_due = Instant::now().checked_add(GOODBYE);
         } else {
             self.dismiss(namespace);
@@ -446,6 +446,16 @@ impl Spaces {
     pub fn is_gone(&mut self) {
         for space in &self.list {
             space.is_gone(&self.handle);
+        }
+        self.nobody_enters();
+    }
+
+    /// Who was coming in does not; who was coming back still may.
+    fn nobody_enters(&mut self) {
+        for entering in std::mem::take(&mut self.entering) {
+            if let Entering::Decision(space, ..) = entering {
+                space.is_gone(&self.handle);
+            }
         }
     }
 }
