@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fanfare_bench::{BenchError, Load, Protocol, Report, Settings};
+use fanfare_bench::{BenchError, Load, Protocol, PublishOver, Report, Settings, Transport};
 
 /// What a server does with the n-th publication (from 1): the numbers of those that it sends out in its place.
 type Plan = fn(usize) -> Vec<usize>;
@@ -172,4 +172,49 @@ fn who_ends_connections_is_told_on() {
         matches!(&refused, BenchError::Refused { answer, .. } if answer.contains("429") && answer.contains("full")),
         "{refused}"
     );
+}
+
+/// An endless stream of events for each of three readers; after that every publication is answered, and its connection ended with the answer.
+fn once_a_connection() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let reader = |_| {
+            let (mut socket, _) = listener.accept().unwrap();
+            assert!(head(&mut socket).starts_with("GET /sub"));
+            socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            socket
+        };
+        let readers: Vec<TcpStream> = (0..3).map(reader).collect();
+        while let Ok((publisher, _)) = listener.accept() {
+            let readers = readers.iter().map(|reader| reader.try_clone().unwrap()).collect();
+            std::thread::spawn(move || answer_once(publisher, readers));
+        }
+    });
+    address
+}
+
+fn answer_once(mut socket: TcpStream, readers: Vec<TcpStream>) {
+    let mut byte = [0];
+    if !matches!(socket.peek(&mut byte), Ok(1)) {
+        return;
+    }
+    let head = head(&mut socket);
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+    let mut payload = vec![0; length.parse().unwrap()];
+    socket.read_exact(&mut payload).unwrap();
+    for mut reader in readers {
+        let _ = reader.write_all(&[b"data: ", &payload[..], b"\n\n"].concat());
+    }
+    let _ = socket.write_all(b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+}
+
+#[test]
+fn a_server_that_answers_one_request_on_each_connection_is_asked_on_others() {
+    let mut settings = settings(once_a_connection());
+    settings.protocol = Protocol::Nchan;
+    settings.transport = Transport::Sse;
+    settings.publish_over = PublishOver::Http;
+    let report = run(&settings).unwrap();
+    assert!(report.checks.faults.none() && report.deliveries > 60, "{}", report.human());
 }

@@ -34,24 +34,9 @@ impl Engine<'_> {
         if self.settings.own || self.settings.load == Load::Idle {
             return Ok(());
         }
-        let websocket = self.settings.publish_over == PublishOver::Ws;
         for n in 0..self.settings.publishers {
-            let mut link = self.dialer.dial()?;
-            let token = Token(self.readers.len() + n);
-            self.poll.registry().register(link.socket(), token, Interest::READABLE | Interest::WRITABLE)?;
-            let mut opening = self.adapter.open(&Place { channels: 0..0, resume: None });
-            if !websocket {
-                // Nothing is asked before the first publication.
-                opening.target.clear();
-                opening.ready = 0;
-            }
-            let peer = Peer::new(link, &opening, &self.settings.host, websocket, !websocket);
-            self.publishers.push(Publisher {
-                peer,
-                waits: opening.ready,
-                greeting: opening.frames,
-                dirty: false,
-            });
+            let publisher = self.dial_publisher(n)?;
+            self.publishers.push(publisher);
             self.idle.push_back(n);
         }
         let began = Instant::now();
@@ -64,18 +49,40 @@ impl Engine<'_> {
         Ok(())
     }
 
+    fn dial_publisher(&mut self, at: usize) -> Result<Publisher, BenchError> {
+        let mut link = self.dialer.dial()?;
+        let token = Token(self.readers.len() + at);
+        self.poll.registry().register(link.socket(), token, Interest::READABLE | Interest::WRITABLE)?;
+        let websocket = self.settings.publish_over == PublishOver::Ws;
+        let mut opening = self.adapter.open(&Place { channels: 0..0, resume: None });
+        if !websocket {
+            // Nothing is asked before the first publication.
+            opening.target.clear();
+            opening.ready = 0;
+        }
+        let peer = Peer::new(link, &opening, &self.settings.host, websocket, !websocket);
+        Ok(Publisher { peer, waits: opening.ready, greeting: opening.frames, dirty: false })
+    }
+
     pub(super) fn serve_publisher(&mut self, at: usize) -> Result<(), BenchError> {
         let address = self.settings.address;
         let Some(publisher) = self.publishers.get_mut(at) else { return Ok(()) };
         let ready = publisher.is_ready();
-        let mut answered = 0;
+        let mut news = News::default();
         let served = publisher.peer.flush().and_then(|()| {
-            answered = publisher.read(&*self.adapter, &mut self.scratch)?;
-            publisher.peer.flush()
+            news = publisher.read(&*self.adapter, &mut self.scratch)?;
+            if news.ended { Ok(()) } else { publisher.peer.flush() }
         });
         served.map_err(|why| {
             if ready { BenchError::Publish(why.to_string()) } else { connect::failed(address, at, &why) }
         })?;
+        let News { answered, ended } = news;
+        if ended {
+            let again = self.dial_publisher(at)?;
+            if let Some(publisher) = self.publishers.get_mut(at) {
+                *publisher = again;
+            }
+        }
         if self.settings.publish_over == PublishOver::Http {
             self.idle.extend(std::iter::repeat_n(at, answered));
         }
@@ -179,17 +186,26 @@ impl Engine<'_> {
     }
 }
 
+/// What a publisher has heard.
+#[derive(Clone, Copy, Default)]
+struct News {
+    /// HTTP answers.
+    answered: usize,
+    /// The last of them ended the connection: some servers answer one request on each.
+    ended: bool,
+}
+
 impl Publisher {
     fn is_ready(&self) -> bool {
         matches!(self.peer.phase(), Phase::Open(_)) && self.waits == 0
     }
 
-    /// Reads what the server says; gives the number of HTTP answers.
-    fn read(&mut self, adapter: &dyn crate::adapter::Adapter, scratch: &mut Vec<u8>) -> Result<usize, Ended> {
+    /// Reads what the server says.
+    fn read(&mut self, adapter: &dyn crate::adapter::Adapter, scratch: &mut Vec<u8>) -> Result<News, Ended> {
         let place = Place { channels: 0..0, resume: None };
-        let (mut answered, mut replies, mut pongs) = (0, Vec::new(), Vec::new());
+        let (mut news, mut replies, mut pongs) = (News::default(), Vec::new(), Vec::new());
         let Self { peer, waits, greeting, .. } = self;
-        peer.read(scratch, usize::MAX, |unit| {
+        let read = peer.read(scratch, usize::MAX, |unit| {
             match unit {
                 Unit::Data(data) => match adapter.hear(&place, data) {
                     Heard::Ready(_) => *waits = waits.saturating_sub(1),
@@ -197,8 +213,11 @@ impl Publisher {
                     Heard::Refused(words) => return Err(Ended::Refused(words)),
                     Heard::Nothing | Heard::Gap => {}
                 },
-                Unit::Answer { status: 200..300, .. } => answered += 1,
-                Unit::Answer { status, body } => {
+                Unit::Answer { status: 200..300, close, .. } => {
+                    news.answered += 1;
+                    news.ended = close;
+                }
+                Unit::Answer { status, body, .. } => {
                     let words = String::from_utf8_lossy(body.get(..body.len().min(300)).unwrap_or_default());
                     return Err(Ended::Refused(format!("HTTP {status} {words}")));
                 }
@@ -207,13 +226,17 @@ impl Publisher {
                 Unit::End(_) => {}
             }
             Ok(())
-        })?;
+        });
+        match read {
+            Err(Ended::Eof) if news.ended => {}
+            read => drop(read?),
+        }
         for text in replies {
             self.peer.queue_message(Opcode::Text, text.as_bytes());
         }
         for payload in pongs {
             self.peer.queue_message(Opcode::Pong, &payload);
         }
-        Ok(answered)
+        Ok(news)
     }
 }

@@ -109,7 +109,7 @@ impl Reader {
         let now = tally.now();
         let read = peer.read(scratch, limit, |unit| match unit {
             Unit::Data(data) => self.data(adapter, tally, data, single, now, &mut replies, &mut news),
-            Unit::Answer { status, body } => self.answer(adapter, tally, status, body, now, &mut replies),
+            Unit::Answer { status, body, .. } => self.answer(adapter, tally, status, body, now, &mut replies),
             Unit::Ping(payload) => {
                 replies.push(Reply::Pong(payload.to_vec()));
                 Ok(())

@@ -114,7 +114,7 @@ pub fn answer(data: &[u8]) -> Result<Option<(Unit<'_>, usize)>, Malformed> {
         end += if matches!(head.status, 204 | 304) { 0 } else { head.body.unwrap_or(0) };
     }
     let Some(body) = data.get(head.length..end) else { return Ok(None) };
-    Ok(Some((Unit::Answer { status: head.status, body }, end)))
+    Ok(Some((Unit::Answer { status: head.status, body, close: head.close }, end)))
 }
 
 #[cfg(test)]
@@ -150,16 +150,17 @@ mod tests {
 
     #[test]
     fn answers_are_taken_whole_one_after_another() {
-        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 304 Not\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 304 Not\r\nContent-Length: 9\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
         let (mut at, mut found) = (0, Vec::new());
-        while let Some((Unit::Answer { status, body }, used)) = answer(&bytes[at..]).unwrap() {
-            found.push((status, body.to_vec()));
+        while let Some((Unit::Answer { status, body, close }, used)) = answer(&bytes[at..]).unwrap() {
+            found.push((status, body.to_vec(), close));
             at += used;
             if at == bytes.len() {
                 break;
             }
         }
-        assert_eq!(found, [(200, b"{}".to_vec()), (304, vec![]), (200, b"1\r\na\r\n0\r\n\r\n".to_vec())]);
+        let chunked = b"1\r\na\r\n0\r\n\r\n".to_vec();
+        assert_eq!(found, [(200, b"{}".to_vec(), false), (304, vec![], true), (200, chunked, false)]);
         assert_eq!(at, bytes.len());
         assert_eq!(answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{"), Ok(None));
     }

@@ -27,6 +27,8 @@ pub enum Unit<'a> {
         status: u16,
         /// Its body.
         body: &'a [u8],
+        /// The connection ends with it.
+        close: bool,
     },
     /// A WebSocket ping, to be answered with the same bytes.
     Ping(&'a [u8]),
